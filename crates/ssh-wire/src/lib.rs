@@ -1,0 +1,44 @@
+//! The bottom room of the house: SSH's data types, messages, identification line and binary packets.
+//!
+//! | RFC 4251 §5 | here |
+//! |---|---|
+//! | `byte`, `byte[n]` | `u8`, `[u8; N]` |
+//! | `boolean` | `bool` |
+//! | `uint32`, `uint64` | `u32`, `u64` |
+//! | `string` | `&[u8]`, `&str` where the RFC says UTF-8 |
+//! | `mpint` | [`Mpint`] |
+//! | `name-list` | [`NameList`] |
+//!
+//! What lives here: [`Reader`] and [`Writer`], the [`message!`] table form, the identification exchange
+//! (RFC 4253 §4.2), packets with their ciphers and MACs (RFC 4253 §6), and [`Layer`], the door every room above
+//! has. What does not: the meaning of any message, the role (client or server), sockets, clocks, randomness.
+
+mod codec;
+mod error;
+mod layer;
+mod message;
+mod mpint;
+mod name_list;
+mod reader;
+mod writer;
+
+pub use bytes;
+pub use codec::{Decode, Encode, Rest, Secret};
+pub use error::DecodeError;
+pub use layer::Layer;
+pub use message::{Message, decode_message, expect_number};
+pub use mpint::Mpint;
+pub use name_list::{MAX_NAME_BYTES, MAX_NAMES, NameList};
+pub use rand_core;
+pub use reader::Reader;
+pub use writer::Writer;
+
+/// `value` as a `usize`: lossless wherever this crate runs (32 bits and more).
+pub fn usize_from(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+/// `value` as a `u32`, or the largest one.
+pub fn u32_saturating(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
