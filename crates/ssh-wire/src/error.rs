@@ -46,3 +46,106 @@ pub enum DecodeError {
         problem: &'static str,
     },
 }
+
+/// Why a received packet is refused (RFC 4253 §6). Each ends the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PacketError {
+    /// The declared length leaves no room for the padding every packet has.
+    #[error("a packet length of {length} is shorter than a packet can be")]
+    TooShort {
+        /// The declared `packet_length`.
+        length: u32,
+    },
+    /// The declared length is over [`MAX_PACKET_BYTES`](crate::MAX_PACKET_BYTES).
+    #[error("a packet length of {length} is longer than the 262144 allowed")]
+    TooLong {
+        /// The declared `packet_length`.
+        length: u32,
+    },
+    /// The declared length is not a multiple of the cipher's block (or of 8).
+    #[error("a packet length of {length} does not fill blocks of {block_bytes} bytes")]
+    NotAligned {
+        /// The declared `packet_length`.
+        length: u32,
+        /// The block length it must fill, in bytes.
+        block_bytes: usize,
+    },
+    /// The MAC or the AEAD tag is wrong, or the length of a packet whose length is encrypted under such a MAC is
+    /// impossible: the two must look the same from outside.
+    #[error(transparent)]
+    Integrity(#[from] IntegrityError),
+    /// Less padding than the four bytes every packet has.
+    #[error("{padding} bytes of padding where 4 is the least")]
+    PaddingTooShort {
+        /// The declared `padding_length`.
+        padding: u8,
+    },
+    /// More padding than the packet has room for.
+    #[error("{padding} bytes of padding do not fit a packet of {length}")]
+    PaddingTooLong {
+        /// The declared `padding_length`.
+        padding: u8,
+        /// The declared `packet_length`.
+        length: u32,
+    },
+    /// The packet has no payload: not even a message number.
+    #[error("a packet without a payload")]
+    EmptyPayload,
+    /// The sequence number came round before any keys were agreed.
+    #[error("the sequence number came round during the first key exchange")]
+    SequenceWrapped,
+    /// 2^32 packets arrived under the same keys.
+    #[error("2^32 packets arrived under the same keys")]
+    KeyWornOut,
+}
+
+/// The MAC or AEAD tag does not match: the bytes are not what the holder of the keys sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the integrity check of a packet failed")]
+pub struct IntegrityError;
+
+/// Why a packet was not sealed. Nothing of it stands in the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The payload is over [`MAX_PAYLOAD_BYTES`](crate::MAX_PAYLOAD_BYTES).
+    #[error("a message of {0} bytes does not fit a packet")]
+    TooLong(usize),
+    /// The message has no bytes at all.
+    #[error("a message without a number")]
+    EmptyPayload,
+    /// The sequence number came round before any keys were agreed.
+    #[error("the sequence number came round during the first key exchange")]
+    SequenceWrapped,
+    /// 2^32 packets left under the same keys.
+    #[error("2^32 packets left under the same keys")]
+    KeyWornOut,
+    /// The cipher refused the packet: its keys cannot protect it.
+    #[error("the cipher refused to protect a packet")]
+    Refused,
+}
+
+/// Why keys do not fit the algorithms they are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum KeysError {
+    /// A key, an initialisation vector or a MAC key has the wrong length.
+    #[error("{algorithm} takes {needed} bytes of {what}, not {found}")]
+    Length {
+        /// The algorithm's name.
+        algorithm: &'static str,
+        /// Which of its inputs.
+        what: &'static str,
+        /// The length it has, in bytes.
+        needed: usize,
+        /// The length that was given, in bytes.
+        found: usize,
+    },
+    /// The cipher does not authenticate and no MAC was given.
+    #[error("{cipher} needs a MAC beside it")]
+    MacMissing {
+        /// The cipher's name.
+        cipher: &'static str,
+    },
+}

@@ -13,24 +13,44 @@
 //! (RFC 4253 §4.2), packets with their ciphers and MACs (RFC 4253 §6), and [`Layer`], the door every room above
 //! has. What does not: the meaning of any message, the role (client or server), sockets, clocks, randomness.
 
+#![forbid(unsafe_code)]
+
+pub mod cipher;
 mod codec;
+pub mod compression;
 mod error;
+pub mod identification;
 mod layer;
+pub mod mac;
 mod message;
 mod mpint;
 mod name_list;
+pub mod number;
+mod packet;
 mod reader;
+mod tier;
 mod writer;
 
 pub use bytes;
+pub use cipher::Cipher;
 pub use codec::{Decode, Encode, Rest, Secret};
-pub use error::DecodeError;
+pub use compression::Compression;
+pub use error::{DecodeError, IntegrityError, KeysError, PacketError, SealError};
+pub use identification::{Identification, IdentificationError};
 pub use layer::Layer;
+pub use mac::Mac;
 pub use message::{Message, decode_message, expect_number};
 pub use mpint::Mpint;
 pub use name_list::{MAX_NAME_BYTES, MAX_NAMES, NameList};
+pub use number::MessageNumber;
+pub use packet::protection::{self, DirectionKeys, Open, Seal};
+pub use packet::{
+    MAX_BLOCK_BYTES, MAX_PACKET_BYTES, MAX_PACKETS_PER_KEY, MAX_PAYLOAD_BYTES, MAX_UNREAD_BYTES,
+    MIN_BLOCK_BYTES, MIN_PACKET_BYTES, MIN_PADDING_BYTES, Opener, Packet, Packetizer, Sealer,
+};
 pub use rand_core;
 pub use reader::Reader;
+pub use tier::Tier;
 pub use writer::Writer;
 
 /// `value` as a `usize`: lossless wherever this crate runs (32 bits and more).

@@ -1,0 +1,252 @@
+//! Bytes become packets (RFC 4253 §6): length, integrity, padding, sequence numbers.
+//!
+//! ```text
+//!               head complete, length allowed            whole packet there, intact
+//!  ExpectHead ────────────────────────────▶ ExpectRest ────────────────────────────▶ ExpectHead, a Packet
+//!      │ length not allowed                      │ not intact, or badly padded
+//!      ▼                                         ▼
+//!    Failed: the same error for ever           Failed
+//! ```
+//!
+//! Where the length is ciphered together with the rest, a length that is not allowed goes on to `ExpectRest` with the
+//! largest length and fails there as a wrong MAC does, so that nobody learns from it what a block deciphers to.
+
+use bytes::BytesMut;
+
+use super::protection::{Open, Plain, Shape};
+use super::read_blocks::ReadBlocks;
+use super::{
+    HEADER_BYTES, LENGTH_BYTES, MAX_PACKET_BYTES, MAX_PACKETS_PER_KEY, MIN_PACKET_BYTES, MIN_PADDING_BYTES,
+    Packet,
+};
+use crate::{IntegrityError, PacketError, u32_saturating, usize_from};
+
+/// Opens one direction's packets, one at a time.
+pub struct Opener {
+    blocks: ReadBlocks,
+    protection: Box<dyn Open>,
+    shape: Shape,
+    state: State,
+    sequence: u32,
+    bytes: u64,
+    packets: u64,
+    keyed: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// A packet's first bytes, which tell its length.
+    ExpectHead,
+    /// The rest of a packet of that `packet_length`; `doomed` if that is not the length the peer declared.
+    ExpectRest { length: usize, doomed: bool },
+    /// Nothing: a packet was refused.
+    Failed(PacketError),
+}
+
+impl Opener {
+    /// An opener of unprotected packets, at sequence number 0.
+    pub fn new() -> Self {
+        Self {
+            blocks: ReadBlocks::new(),
+            protection: Box::new(Plain),
+            shape: Open::shape(&Plain),
+            state: State::ExpectHead,
+            sequence: 0,
+            bytes: 0,
+            packets: 0,
+            keyed: false,
+        }
+    }
+
+    /// Where received bytes go: append them. There is room for at least [`MIN_BLOCK_BYTES`](crate::MIN_BLOCK_BYTES)
+    /// divided by four, usually much more, unless [`MAX_UNREAD_BYTES`](crate::MAX_UNREAD_BYTES) wait to be opened.
+    ///
+    /// The whole buffer may be taken out (`std::mem::take`), filled elsewhere and put back through this method, which
+    /// then gives the empty place and no new room. A buffer that is still empty need not be put back.
+    pub fn read_buffer(&mut self) -> &mut BytesMut {
+        self.blocks.with_room()
+    }
+
+    /// The bytes that are not opened yet, without asking for room: the identification line is read from here.
+    pub const fn unread(&mut self) -> &mut BytesMut {
+        &mut self.blocks.unread
+    }
+
+    /// Lets memory go that holds no unread bytes. A connection that turns quiet does so by itself; this is for one
+    /// that fell silent in the middle of a stream.
+    pub fn release(&mut self) {
+        self.blocks.release();
+    }
+
+    /// The memory held for reading, in bytes, without what was handed out.
+    pub fn memory(&self) -> usize {
+        self.blocks.memory()
+    }
+
+    /// The next packet, or `None` while it is not complete. After an error, the same error for ever.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator could not be given new keys between two packets"
+    )]
+    pub fn next(&mut self) -> Result<Option<Packet>, PacketError> {
+        let opened = self.open_next();
+        match opened {
+            Ok(None) => self.blocks.rest(),
+            Ok(Some(_)) => {}
+            Err(error) => self.state = State::Failed(error),
+        }
+        opened
+    }
+
+    /// Changes keys: what follows the packet that was returned last is opened with `protection`. Under strict kex
+    /// (`reset_sequence`) sequence numbers begin at 0 again.
+    pub fn set_protection(&mut self, protection: Box<dyn Open>, reset_sequence: bool) {
+        self.shape = protection.shape();
+        self.protection = protection;
+        self.bytes = 0;
+        self.packets = 0;
+        self.keyed = true;
+        if reset_sequence {
+            self.sequence = 0;
+        }
+    }
+
+    /// The sequence number of the next packet.
+    pub const fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    /// Sets the sequence number of the next packet: for tests of what happens when it comes round.
+    pub const fn set_sequence(&mut self, sequence: u32) {
+        self.sequence = sequence;
+    }
+
+    /// Bytes opened under these keys, with lengths, padding and tags.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Packets opened under these keys.
+    pub const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    fn open_next(&mut self) -> Result<Option<Packet>, PacketError> {
+        self.blocks.note_arrivals();
+        let (length, doomed) = match self.state {
+            State::Failed(error) => return Err(error),
+            State::ExpectRest { length, doomed } => (length, doomed),
+            State::ExpectHead => {
+                let Some(head) = self.blocks.unread.get_mut(..self.shape.head_bytes) else {
+                    return Ok(None);
+                };
+                let declared = self.protection.packet_length(self.sequence, head);
+                let (length, doomed) = match self.admit(declared) {
+                    Ok(length) => (length, false),
+                    Err(_) if self.shape.hides_bad_length => (self.longest(), true),
+                    Err(error) => return Err(error),
+                };
+                self.state = State::ExpectRest { length, doomed };
+                (length, doomed)
+            }
+        };
+        let whole = length
+            .saturating_add(LENGTH_BYTES)
+            .saturating_add(self.shape.tag_bytes);
+        let Some(packet) = self.blocks.unread.get_mut(..whole) else {
+            return Ok(None);
+        };
+        self.protection.open(self.sequence, packet)?;
+        if doomed {
+            return Err(IntegrityError.into());
+        }
+        let payload_bytes = unpad(packet, length)?;
+        let sequence = self.count(whole)?;
+        self.state = State::ExpectHead;
+        let payload = self.blocks.take(whole, HEADER_BYTES, payload_bytes);
+        Ok(Some(Packet { sequence, payload }))
+    }
+
+    /// Whether a packet may have that length.
+    fn admit(&self, declared: u32) -> Result<usize, PacketError> {
+        let length = usize_from(declared);
+        let aligned = if self.shape.length_is_aligned {
+            length.saturating_add(LENGTH_BYTES)
+        } else {
+            length
+        };
+        if length > MAX_PACKET_BYTES {
+            Err(PacketError::TooLong { length: declared })
+        } else if length < MIN_PACKET_BYTES {
+            Err(PacketError::TooShort { length: declared })
+        } else if !aligned.is_multiple_of(self.shape.block_bytes) {
+            Err(PacketError::NotAligned {
+                length: declared,
+                block_bytes: self.shape.block_bytes,
+            })
+        } else {
+            Ok(length)
+        }
+    }
+
+    /// The largest length `admit` lets through.
+    const fn longest(&self) -> usize {
+        let unaligned = if self.shape.length_is_aligned {
+            LENGTH_BYTES
+        } else {
+            0
+        };
+        MAX_PACKET_BYTES.saturating_sub(unaligned)
+    }
+
+    /// Counts a packet and returns its sequence number.
+    fn count(&mut self, whole: usize) -> Result<u32, PacketError> {
+        let sequence = self.sequence;
+        if !self.keyed && sequence == u32::MAX {
+            return Err(PacketError::SequenceWrapped);
+        }
+        if self.packets >= MAX_PACKETS_PER_KEY {
+            return Err(PacketError::KeyWornOut);
+        }
+        self.sequence = sequence.wrapping_add(1);
+        self.packets = self.packets.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(u64::from(u32_saturating(whole)));
+        Ok(sequence)
+    }
+}
+
+/// The payload's length in a packet that is plaintext now.
+fn unpad(packet: &[u8], length: usize) -> Result<usize, PacketError> {
+    let padding = packet.get(LENGTH_BYTES).copied().unwrap_or_default();
+    if usize::from(padding) < MIN_PADDING_BYTES {
+        return Err(PacketError::PaddingTooShort { padding });
+    }
+    match length
+        .checked_sub(1)
+        .and_then(|rest| rest.checked_sub(usize::from(padding)))
+    {
+        None => Err(PacketError::PaddingTooLong {
+            padding,
+            length: u32_saturating(length),
+        }),
+        Some(0) => Err(PacketError::EmptyPayload),
+        Some(payload) => Ok(payload),
+    }
+}
+
+impl Default for Opener {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Opener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opener")
+            .field("state", &self.state)
+            .field("sequence", &self.sequence)
+            .field("packets", &self.packets)
+            .field("unread", &self.blocks.unread.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,253 @@
+//! Messages become bytes (RFC 4253 §6): encoded behind a gap in the outbox, padded, protected where they stand.
+//!
+//! ```text
+//!  outbox  │ sealed │ sealed │ gap 5 │ message … → padding → tag │
+//! ```
+
+use chacha20::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+
+use super::protection::{Plain, Seal, Shape};
+use super::{HEADER_BYTES, LENGTH_BYTES, MAX_PACKETS_PER_KEY, MAX_PAYLOAD_BYTES, MIN_PADDING_BYTES};
+use crate::identification::Identification;
+use crate::{Message, SealError, Writer, u32_saturating};
+
+/// A message sealed with its length hidden fills a multiple of this many bytes, which is a multiple of every block.
+const HIDDEN_LENGTH_BYTES: usize = 240;
+
+/// The most memory an empty outbox keeps when little was sent last, in bytes.
+const IDLE_OUTBOX_BYTES: usize = 1024;
+
+/// Sending fewer bytes than this at once is little: the outbox gives its memory back.
+const QUIET_SEND_BYTES: usize = 4 * 1024;
+
+/// The most memory an empty outbox keeps in any case, in bytes.
+const MAX_OUTBOX_BYTES: usize = 1024 * 1024;
+
+/// Seals one direction's packets into an outbox.
+pub struct Sealer {
+    outbox: Vec<u8>,
+    protection: Box<dyn Seal>,
+    shape: Shape,
+    padding: ChaCha20Rng,
+    sequence: u32,
+    bytes: u64,
+    packets: u64,
+    keyed: bool,
+    failure: Option<SealError>,
+}
+
+impl Sealer {
+    /// A sealer of unprotected packets, at sequence number 0. Padding comes from a generator seeded with
+    /// `padding_seed`: never from the system, packet by packet.
+    pub fn new(padding_seed: [u8; 32]) -> Self {
+        Self {
+            outbox: Vec::new(),
+            protection: Box::new(Plain),
+            shape: Seal::shape(&Plain),
+            padding: ChaCha20Rng::from_seed(padding_seed),
+            sequence: 0,
+            bytes: 0,
+            packets: 0,
+            keyed: false,
+            failure: None,
+        }
+    }
+
+    /// Appends our identification line, which is no packet (RFC 4253 §4.2).
+    pub fn send_identification(&mut self, ours: &Identification) {
+        self.outbox.extend_from_slice(ours.as_str().as_bytes());
+        self.outbox.extend_from_slice(b"\r\n");
+    }
+
+    /// Seals a message and returns its sequence number. For messages whose size does not depend on the application:
+    /// one that could not be sealed is remembered in [`failure`](Sealer::failure), and nothing is sealed any more.
+    pub fn seal<M: Message + ?Sized>(&mut self, message: &M) -> u32 {
+        let sealed = self.try_seal(message);
+        self.latch(sealed)
+    }
+
+    /// Seals a payload that is encoded already; like [`seal`](Sealer::seal).
+    pub fn seal_payload(&mut self, payload: &[u8]) -> u32 {
+        let sealed = self.try_seal_payload(payload);
+        self.latch(sealed)
+    }
+
+    /// Seals a message padded so that its length tells nothing up to about 230 bytes, and little above; like
+    /// [`seal`](Sealer::seal). For passwords.
+    pub fn seal_hiding_length<M: Message + ?Sized>(&mut self, message: &M) -> u32 {
+        let sealed = self.seal_with(HIDDEN_LENGTH_BYTES, |writer| message.encode(writer));
+        self.latch(sealed)
+    }
+
+    /// Seals a message and returns its sequence number. On an error nothing of it is in the outbox, and after
+    /// [`SealError::TooLong`] and [`SealError::EmptyPayload`] sealing goes on.
+    pub fn try_seal<M: Message + ?Sized>(&mut self, message: &M) -> Result<u32, SealError> {
+        self.seal_with(self.shape.block_bytes, |writer| message.encode(writer))
+    }
+
+    /// Seals a payload that is encoded already; like [`try_seal`](Sealer::try_seal).
+    pub fn try_seal_payload(&mut self, payload: &[u8]) -> Result<u32, SealError> {
+        self.outbox
+            .reserve(payload.len().saturating_add(super::MAX_PADDING_BYTES));
+        self.seal_with(self.shape.block_bytes, |writer| writer.raw(payload))
+    }
+
+    /// Why nothing is sealed any more, if so: the connection must end.
+    pub const fn failure(&self) -> Option<SealError> {
+        self.failure
+    }
+
+    /// Changes keys: what is sealed from now on is protected with `protection`. Under strict kex (`reset_sequence`)
+    /// sequence numbers begin at 0 again.
+    pub fn set_protection(&mut self, protection: Box<dyn Seal>, reset_sequence: bool) {
+        self.shape = protection.shape();
+        self.protection = protection;
+        self.bytes = 0;
+        self.packets = 0;
+        self.keyed = true;
+        if reset_sequence {
+            self.sequence = 0;
+        }
+    }
+
+    /// The bytes to send. They may be taken from the front, or the whole vector swapped for an empty one.
+    pub const fn outbox(&mut self) -> &mut Vec<u8> {
+        &mut self.outbox
+    }
+
+    /// How many bytes wait to be sent.
+    pub const fn outbox_len(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Removes `count` bytes that were sent from the front of the outbox. An outbox that is empty after little was
+    /// sent keeps next to no memory.
+    pub fn transmitted(&mut self, count: usize) {
+        if count < self.outbox.len() {
+            self.outbox.drain(..count);
+            return;
+        }
+        self.outbox.clear();
+        let keep = if count < QUIET_SEND_BYTES {
+            IDLE_OUTBOX_BYTES
+        } else {
+            MAX_OUTBOX_BYTES
+        };
+        if self.outbox.capacity() > keep {
+            self.outbox = Vec::new();
+        }
+    }
+
+    /// The sequence number of the next packet.
+    pub const fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    /// Sets the sequence number of the next packet: for tests of what happens when it comes round.
+    pub const fn set_sequence(&mut self, sequence: u32) {
+        self.sequence = sequence;
+    }
+
+    /// Bytes sealed under these keys, with lengths, padding and tags.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Packets sealed under these keys.
+    pub const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    fn latch(&mut self, sealed: Result<u32, SealError>) -> u32 {
+        sealed.unwrap_or_else(|error| {
+            self.failure = Some(error);
+            self.sequence
+        })
+    }
+
+    fn seal_with(&mut self, multiple: usize, encode: impl FnOnce(&mut Writer<'_>)) -> Result<u32, SealError> {
+        if let Some(error) = self.failure {
+            return Err(error);
+        }
+        let start = self.outbox.len();
+        self.outbox.extend_from_slice(&[0; HEADER_BYTES]);
+        encode(&mut Writer::new(&mut self.outbox));
+        let sealed = self.protect(start, multiple);
+        if let Err(error) = sealed {
+            self.outbox.truncate(start);
+            if !matches!(error, SealError::TooLong(_) | SealError::EmptyPayload) {
+                self.failure = Some(error);
+            }
+        }
+        sealed
+    }
+
+    /// Completes and protects the packet that begins at `start` with a gap and a payload.
+    fn protect(&mut self, start: usize, multiple: usize) -> Result<u32, SealError> {
+        let header_end = start.saturating_add(HEADER_BYTES);
+        let payload_bytes = self.outbox.len().saturating_sub(header_end);
+        match payload_bytes {
+            0 => return Err(SealError::EmptyPayload),
+            1..=MAX_PAYLOAD_BYTES => {}
+            _ => return Err(SealError::TooLong(payload_bytes)),
+        }
+        let sequence = self.sequence;
+        if !self.keyed && sequence == u32::MAX {
+            return Err(SealError::SequenceWrapped);
+        }
+        if self.packets >= MAX_PACKETS_PER_KEY {
+            return Err(SealError::KeyWornOut);
+        }
+        let padding = self.pad(payload_bytes, multiple);
+        let length = payload_bytes.saturating_add(1).saturating_add(padding);
+        self.outbox
+            .resize(self.outbox.len().saturating_add(self.shape.tag_bytes), 0);
+        let packet = self.outbox.get_mut(start..).ok_or(SealError::Refused)?;
+        let whole = packet.len();
+        if let Some((head, rest)) = packet.split_first_chunk_mut::<LENGTH_BYTES>() {
+            *head = u32_saturating(length).to_be_bytes();
+            if let Some(padding_length) = rest.first_mut() {
+                *padding_length = u8::try_from(padding).map_err(|_| SealError::Refused)?;
+            }
+        }
+        self.protection.seal(sequence, packet)?;
+        self.sequence = sequence.wrapping_add(1);
+        self.packets = self.packets.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(u64::from(u32_saturating(whole)));
+        Ok(sequence)
+    }
+
+    /// Appends padding that fills a `multiple` of bytes and returns how much.
+    fn pad(&mut self, payload_bytes: usize, multiple: usize) -> usize {
+        let aligned = if self.shape.length_is_aligned {
+            LENGTH_BYTES.saturating_add(1)
+        } else {
+            1
+        };
+        let least = payload_bytes
+            .saturating_add(aligned)
+            .saturating_add(MIN_PADDING_BYTES);
+        let padding = least
+            .next_multiple_of(multiple)
+            .saturating_sub(least)
+            .saturating_add(MIN_PADDING_BYTES);
+        let at = self.outbox.len();
+        self.outbox.resize(at.saturating_add(padding), 0);
+        if let Some(room) = self.outbox.get_mut(at..) {
+            self.padding.fill_bytes(room);
+        }
+        padding
+    }
+}
+
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sealer")
+            .field("sequence", &self.sequence)
+            .field("packets", &self.packets)
+            .field("outbox", &self.outbox.len())
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
+    }
+}
