@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Everything continuous integration checks, on any machine: format, lints, tests, docs, fuzz bodies, benches, real peers.
+# It installs the peers and tools that are missing where it may (Debian as root, or CI=true), and says what it skipped
+# and why where it may not. `./ci.sh STEP…` runs only the steps named: tools format lint test docs deny fuzz bench.
+set -euo pipefail
+cd "$(dirname "$0")"
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+peers_dir="$PWD/target/peers"
+skipped=()
+
+note() { printf '\n==> %s\n' "$*"; }
+skip() { skipped+=("$*"); printf -- '--- skipped: %s\n' "$*"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+missing() { skip "$1"; if [ "${CI:-}" = true ]; then echo "On CI nothing may be skipped."; exit 1; fi; }
+
+# Debian packages by the program each brings. A peer that is there already is not touched.
+apt_packages() {
+  local wanted=()
+  [ -x /usr/sbin/sshd ] || wanted+=(openssh-server)
+  have ssh || wanted+=(openssh-client)
+  have dropbear || wanted+=(dropbear-bin)
+  have plink || wanted+=(putty-tools)
+  have cc || wanted+=(build-essential)
+  have python3 || wanted+=(python3)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3-venv python3-pip)
+  [ ${#wanted[@]} -eq 0 ] && return
+  if [ "$(id -u)" = 0 ] && have apt-get; then
+    apt-get update -qq
+    # The services that Debian would start are not wanted: the tests start their own on free ports.
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
+  else
+    missing "packages ${wanted[*]} (needs root on Debian: apt-get install ${wanted[*]})"
+  fi
+}
+
+python_peers() {
+  if [ ! -x "$peers_dir/bin/python" ]; then
+    python3 -m venv "$peers_dir" || { missing "Python peers: no virtual environment could be made"; return; }
+  fi
+  if ! "$peers_dir/bin/python" -c 'import asyncssh, paramiko' 2>/dev/null; then
+    "$peers_dir/bin/pip" install --quiet --disable-pip-version-check asyncssh==2.24.0 paramiko==5.1.0 \
+      || { missing "asyncssh and paramiko: pip could not install them"; return; }
+  fi
+  export BOWLINE_PEERS_PYTHON="$peers_dir/bin/python"
+}
+
+step_tools() {
+  note "peers and tools"
+  apt_packages
+  python_peers
+  [ -d /run/sshd ] || mkdir -p /run/sshd 2>/dev/null || true # OpenSSH's server wants it when started as root
+}
+step_format() {
+  note "format"
+  cargo fmt --all -- --check
+  (cd fuzz && cargo fmt --all -- --check)
+}
+step_lint() {
+  note "lints"
+  cargo clippy --workspace --all-targets --quiet -- -D warnings
+}
+step_docs() {
+  note "documentation"
+  RUSTDOCFLAGS="-D warnings" cargo doc --workspace --exclude ssh-benches --no-deps --quiet
+}
+step_deny() {
+  note "licences and advisories"
+  if have cargo-deny; then cargo deny --log-level error check bans licenses sources; else echo "cargo-deny is not here: step left out (it is optional)"; fi
+}
+step_fuzz() {
+  note "fuzz bodies: built and replayed over their corpora on the stable toolchain"
+  (cd fuzz && CARGO_TARGET_DIR=../target/fuzz cargo test --quiet)
+}
+step_bench() {
+  note "benches: one pass each"
+  cargo bench -p ssh-benches --quiet -- --test
+  cargo run --release --quiet -p ssh-benches --bin peers -- --smoke
+}
+step_test() {
+  note "tests of the workspace, doc tests and interop"
+  BOWLINE_INTEROP=${BOWLINE_INTEROP:-require} cargo test --workspace --no-fail-fast
+}
+
+[ $# -gt 0 ] || set -- tools format lint docs deny fuzz bench test
+for step in "$@"; do "step_$step"; done
+if [ ${#skipped[@]} -gt 0 ]; then printf '\nSkipped:\n'; printf '  %s\n' "${skipped[@]}"; else printf '\nNothing was skipped.\n'; fi
