@@ -1,0 +1,118 @@
+//! The client's states of an exchange: its share is on its way; then a verdict on the host key is due.
+
+use crate::error::{Error, Misbehaviour};
+use crate::exchange::{
+    Exchange, ExpectNewKeys, Inits, Link, Occasion, Setting, Settled, Step, Terms, Trust, is_guess,
+};
+use crate::exchange_hash::Digest;
+use crate::host_key::{Decision, HostKeyOffer, HostKeyVerdict};
+use crate::keys::PublicKey;
+use crate::method::{Agreement, ClientHalf, ClientStep, HostKeyProof, Method};
+use crate::wire::Packet;
+
+/// Our share is sealed; the server's reply is not here yet.
+pub(crate) struct ExpectReply {
+    pub(super) terms: Terms,
+    inits: Inits,
+    half: Box<dyn ClientHalf>,
+    skip_guess: bool,
+}
+
+impl ExpectReply {
+    /// Seals the method's first message. A share prepared for another method is dropped unused.
+    pub(super) fn begin(
+        link: &mut Link,
+        terms: Terms,
+        inits: Inits,
+        prepared: Option<(&'static Method, Box<dyn ClientHalf>)>,
+    ) -> Self {
+        let half = match prepared {
+            Some((method, half)) if *method == *terms.choice.kex => half,
+            _ => (terms.choice.kex.client)(&mut *link.rng),
+        };
+        link.wire.sealer.seal_payload(&half.first_message());
+        let skip_guess = terms.choice.skip_guess;
+        Self {
+            terms,
+            inits,
+            half,
+            skip_guess,
+        }
+    }
+
+    pub(super) fn receive(mut self, packet: &Packet, setting: &mut Setting<'_>) -> Result<Step, Error> {
+        if is_guess(self.skip_guess, packet) {
+            self.skip_guess = false;
+            return Ok(Step::Next(Exchange::ExpectReply(self)));
+        }
+        match self.half.receive(&packet.payload).map_err(Misbehaviour::from)? {
+            ClientStep::Send(payload, half) => {
+                setting.link.wire.sealer.seal_payload(&payload);
+                Ok(Step::Next(Exchange::ExpectReply(Self { half, ..self })))
+            }
+            ClientStep::Agreed(agreement, proof) => {
+                verify(self.terms, &self.inits, agreement, &proof, setting)
+            }
+        }
+    }
+}
+
+/// Checks that the server holds the host key it shows, then whether that key has to be asked about.
+fn verify(
+    terms: Terms,
+    inits: &Inits,
+    agreement: Agreement,
+    proof: &HostKeyProof<'_>,
+    setting: &mut Setting<'_>,
+) -> Result<Step, Error> {
+    let algorithm = terms.choice.host_key;
+    let key =
+        PublicKey::from_blob(proof.host_key).map_err(|error| Misbehaviour::HostKey(error.to_string()))?;
+    let exchange_hash = setting.exchange_hash(inits, terms.choice.kex.hash, proof.host_key, &agreement);
+    let valid = key
+        .verify(algorithm, exchange_hash.as_ref(), proof.signature)
+        .map_err(Misbehaviour::HostKeySignature)?;
+    let settled = Settled {
+        terms,
+        secret: agreement.secret,
+        exchange_hash,
+    };
+    let (valid, replaced) = match &setting.occasion {
+        Occasion::Rekey {
+            trust: Trust::Accepted(known),
+            ..
+        } => match known.again(&key, valid) {
+            Ok(again) => {
+                let next = settled.into_new_keys(Trust::Accepted(again), setting)?;
+                return Ok(Step::Next(Exchange::ExpectNewKeys(next)));
+            }
+            Err(valid) => (valid, Some(known.key().clone())),
+        },
+        Occasion::Rekey {
+            trust: Trust::Own, ..
+        }
+        | Occasion::First => (valid, None),
+    };
+    let offer = HostKeyOffer::new(key, algorithm, replaced, exchange_hash, valid);
+    Ok(Step::Ask(ExpectVerdict { settled }, offer))
+}
+
+/// The server proved its host key; whether it is trusted is for the application to say. Nothing is taken from the peer
+/// and nothing that depends on the keys is sent until it has.
+pub(crate) struct ExpectVerdict {
+    settled: Settled,
+}
+
+impl ExpectVerdict {
+    pub(crate) fn decide(
+        self,
+        verdict: HostKeyVerdict,
+        setting: &mut Setting<'_>,
+    ) -> Result<ExpectNewKeys, Error> {
+        let about: Digest = self.settled.exchange_hash;
+        match verdict.about(&about) {
+            Decision::Accepted(accepted) => self.settled.into_new_keys(Trust::Accepted(accepted), setting),
+            Decision::Rejected(why) => Err(Error::HostKeyRejected { why }),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Key exchange methods: a static descriptor each, and the two halves a method is made of.
+//!
+//! ```text
+//!            client half                                   server half
+//!   first_message ──────────── 30 ───────────────────────▶ receive
+//!                                                             │ Agreement + ReplyForm
+//!   receive ◀───────────────── 31 ──────────────────────── host key, share, signature
+//!      │ Agreement + HostKeyProof
+//! ```
+//!
+//! A half decodes the numbers 30 to 49 itself (they mean something else in every family of methods), checks everything the
+//! peer chose, and ends in an [`Agreement`]. A method with more steps (group exchange) answers `Send` in between.
+//! Hashing H, signing it and deriving keys happen once for all methods, in [`exchange`](crate::exchange).
+//!
+//! To add one: a file here with a `pub static`, and its line in [`ALL`].
+
+pub mod curve25519;
+pub mod mlkem768_x25519;
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::exchange_hash::{Hash, SharedSecret};
+use crate::wire::rand_core::CryptoRng;
+use crate::wire::{DecodeError, Encode, Tier, Writer, message};
+
+/// Every method of this crate, in the order in which we prefer them within a tier.
+pub static ALL: &[&Method] = &[
+    &mlkem768_x25519::MLKEM768_X25519_SHA256,
+    &curve25519::CURVE25519_SHA256,
+    &curve25519::CURVE25519_SHA256_LIBSSH,
+];
+
+/// The method with this name.
+pub fn find(name: &str) -> Option<&'static Method> {
+    ALL.iter().copied().find(|method| method.name == name)
+}
+
+/// A key exchange method.
+pub struct Method {
+    /// Its name in KEXINIT.
+    pub name: &'static str,
+    /// Whether it is offered by default, and how early.
+    pub tier: Tier,
+    /// The hash of the exchange and of key derivation.
+    pub hash: Hash,
+    /// Makes a client half with fresh secrets.
+    pub client: fn(&mut dyn CryptoRng) -> Box<dyn ClientHalf>,
+    /// Makes a server half with fresh secrets.
+    pub server: fn(&mut dyn CryptoRng) -> Box<dyn ServerHalf>,
+}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Methods are told apart by their names, as on the wire.
+impl PartialEq for Method {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+impl Eq for Method {}
+
+/// What both sides of a finished method hold.
+#[derive(Debug)]
+pub struct Agreement {
+    /// The method's own part of the exchange hash (what stands between K_S and K), already encoded.
+    pub exchanged: Vec<u8>,
+    /// K.
+    pub secret: SharedSecret,
+}
+
+/// The client's side of one exchange; consumed by each step.
+pub trait ClientHalf: Send {
+    /// The payload of the message the client begins with.
+    fn first_message(&self) -> Vec<u8>;
+    /// Takes the server's next message (a payload whose number is 30 to 49).
+    fn receive<'a>(self: Box<Self>, payload: &'a [u8]) -> Result<ClientStep<'a>, MethodError>;
+}
+
+/// What a client half made of a message.
+pub enum ClientStep<'a> {
+    /// Send this payload and go on.
+    Send(Vec<u8>, Box<dyn ClientHalf>),
+    /// Finished; what the server showed of its host key is still to be checked.
+    Agreed(Agreement, HostKeyProof<'a>),
+}
+
+/// What a server's last message says about its host key.
+#[derive(Debug, Clone, Copy)]
+pub struct HostKeyProof<'a> {
+    /// K_S: the public key blob as it stood in the message (it enters the hash byte for byte).
+    pub host_key: &'a [u8],
+    /// The signature over H.
+    pub signature: &'a [u8],
+}
+
+/// The server's side of one exchange; consumed by each step.
+pub trait ServerHalf: Send {
+    /// Takes the client's next message (a payload whose number is 30 to 49).
+    fn receive(self: Box<Self>, payload: &[u8], rng: &mut dyn CryptoRng) -> Result<ServerStep, MethodError>;
+}
+
+/// What a server half made of a message.
+pub enum ServerStep {
+    /// Send this payload and go on.
+    Send(Vec<u8>, Box<dyn ServerHalf>),
+    /// Finished; the reply wants the host key and the signature over H.
+    Agreed(Agreement, ReplyForm),
+}
+
+/// A server's last message but for its first and last field: all methods say `K_S`, their own part, signature.
+#[derive(Debug)]
+pub struct ReplyForm {
+    /// The message number.
+    pub number: u8,
+    /// The method's own part, already encoded.
+    pub middle: Vec<u8>,
+}
+
+impl ReplyForm {
+    /// The whole payload.
+    pub fn fill(&self, host_key: &[u8], signature: &[u8]) -> Vec<u8> {
+        let mut payload = Vec::new();
+        let mut writer = Writer::new(&mut payload);
+        writer.byte(self.number);
+        writer.string(host_key);
+        writer.raw(&self.middle);
+        writer.string(signature);
+        payload
+    }
+}
+
+/// Why a peer's message of a method was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MethodError {
+    /// It does not decode, or has a number the method does not use here.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+    /// A share has the wrong length.
+    #[error("a {what} of {found} bytes where {expected} are due")]
+    ShareLength {
+        /// Which share.
+        what: &'static str,
+        /// How long it must be.
+        expected: usize,
+        /// How long it is.
+        found: usize,
+    },
+    /// A share has a value that would make the secret weak or that no honest peer produces.
+    #[error("a share that is {0}")]
+    ShareValue(&'static str),
+}
+
+message! {
+    /// RFC 5656 §4 in the form of RFC 8731 §3 and of the hybrids, client to server.
+    pub struct KexEcdhInit<'a> = 30, "SSH_MSG_KEX_ECDH_INIT" {
+        /// Q_C (RFC 8731) or C_INIT (hybrids).
+        pub client_share: &'a [u8],
+    }
+    /// RFC 5656 §4 in the form of RFC 8731 §3 and of the hybrids, server to client.
+    pub struct KexEcdhReply<'a> = 31, "SSH_MSG_KEX_ECDH_REPLY" {
+        /// K_S.
+        pub host_key: &'a [u8],
+        /// Q_S (RFC 8731) or S_REPLY (hybrids).
+        pub server_share: &'a [u8],
+        /// Over H.
+        pub signature: &'a [u8],
+    }
+}
+
+/// The two shares as they enter the exchange hash: two strings.
+pub(crate) fn both_shares(client: &[u8], server: &[u8]) -> Vec<u8> {
+    let mut out = client.to_bytes();
+    server.encode(&mut Writer::new(&mut out));
+    out
+}
+
+/// The server's reply with its share in the middle.
+pub(crate) fn ecdh_reply(server_share: &[u8]) -> ReplyForm {
+    ReplyForm {
+        number: <KexEcdhReply<'_> as crate::wire::Message>::NUMBER,
+        middle: server_share.to_bytes(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Decode;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (index, method) in ALL.iter().enumerate() {
+            assert!(!ALL[..index].contains(method));
+            assert_eq!(find(method.name), Some(*method));
+        }
+        assert_eq!(find("diffie-hellman-group1-sha1"), None);
+    }
+
+    #[test]
+    fn a_filled_reply_decodes() {
+        let payload = ecdh_reply(b"share").fill(b"key", b"signature");
+        let reply = KexEcdhReply::from_bytes(&payload).unwrap();
+        assert_eq!(
+            reply,
+            KexEcdhReply {
+                host_key: b"key",
+                server_share: b"share",
+                signature: b"signature"
+            }
+        );
+    }
+}

@@ -1,0 +1,257 @@
+//! From two KEXINITs to one set of algorithms (RFC 4253 §7.1).
+//!
+//! For every list the rule is the same: the first name of the client's that is on the server's, too. Both lists of
+//! a failed search stand in the error. A cipher that authenticates needs no MAC, so none is sought beside it. The kex
+//! list also carries markers (strict kex, `ext-info`), which are no methods and never match one.
+
+use crate::Role;
+use crate::config::Config;
+use crate::error::{Incompatible, Negotiable};
+use crate::keys::{SignatureAlgorithm, Signer};
+use crate::messages::KexInit;
+use crate::method::Method;
+use crate::preferences::Registered;
+use crate::wire::{Cipher, Compression, Encode, Mac, NameList};
+use crate::{ext_info, strict};
+use std::sync::Arc;
+
+/// What both sides use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The key exchange method.
+    pub kex: &'static Method,
+    /// The algorithm of the host key's signature.
+    pub host_key: &'static SignatureAlgorithm,
+    /// What we send with.
+    pub outgoing: Direction,
+    /// What we receive with.
+    pub incoming: Direction,
+    /// Whether key exchange is strict: sequence numbers start again with every set of keys.
+    pub strict: bool,
+}
+
+/// What one direction uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Direction {
+    /// The cipher.
+    pub cipher: &'static Cipher,
+    /// The MAC; `None` beside a cipher that authenticates.
+    pub mac: Option<&'static Mac>,
+    /// Compression.
+    pub compression: &'static Compression,
+}
+
+/// The outcome of a negotiation, by the RFC's directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) kex: &'static Method,
+    pub(crate) host_key: &'static SignatureAlgorithm,
+    pub(crate) client_to_server: Direction,
+    pub(crate) server_to_client: Direction,
+    /// The peer guessed, and wrongly: its next packet of a method is to be passed over.
+    pub(crate) skip_guess: bool,
+}
+
+impl Choice {
+    pub(crate) const fn for_role(&self, role: Role, strict: bool) -> Negotiated {
+        let (outgoing, incoming) = match role {
+            Role::Client => (self.client_to_server, self.server_to_client),
+            Role::Server => (self.server_to_client, self.client_to_server),
+        };
+        Negotiated {
+            kex: self.kex,
+            host_key: self.host_key,
+            outgoing,
+            incoming,
+            strict,
+        }
+    }
+}
+
+/// What we offer: [`Preferences`](crate::Preferences) as they stand for one role and one set of host keys.
+#[derive(Debug)]
+pub(crate) struct Offer<'a> {
+    role: Role,
+    config: &'a Config,
+    host_keys: Vec<&'static SignatureAlgorithm>,
+}
+
+impl<'a> Offer<'a> {
+    /// A client offers every host key algorithm it likes, a server those that its keys can make.
+    pub(crate) fn new(role: Role, config: &'a Config, signers: &[Arc<dyn Signer>]) -> Self {
+        let liked = config.preferences.host_keys.iter().copied();
+        let host_keys = match role {
+            Role::Client => liked.collect(),
+            Role::Server => liked.filter(|each| signer_for(signers, each).is_some()).collect(),
+        };
+        Self {
+            role,
+            config,
+            host_keys,
+        }
+    }
+
+    /// Our KEXINIT as a payload; markers are for the first one only.
+    pub(crate) fn kexinit(&self, cookie: [u8; 16], first: bool) -> Vec<u8> {
+        let preferences = &self.config.preferences;
+        let markers: &[&str] = match (first, self.role) {
+            (false, _) => &[],
+            (true, Role::Client) => &[ext_info::CLIENT_MARKER, strict::CLIENT_MARKER],
+            (true, Role::Server) => &[ext_info::SERVER_MARKER, strict::SERVER_MARKER],
+        };
+        let kex = preferences
+            .kex
+            .iter()
+            .map(|each| each.name)
+            .chain(markers.iter().copied());
+        let kex = kex.collect::<Vec<_>>().join(",");
+        let host_keys = joined(&self.host_keys);
+        let ciphers = joined(&preferences.ciphers);
+        let macs = joined(&preferences.macs);
+        let compression = joined(&preferences.compression);
+        KexInit {
+            cookie,
+            kex_algorithms: checked(&kex),
+            server_host_key_algorithms: checked(&host_keys),
+            encryption_algorithms_client_to_server: checked(&ciphers),
+            encryption_algorithms_server_to_client: checked(&ciphers),
+            mac_algorithms_client_to_server: checked(&macs),
+            mac_algorithms_server_to_client: checked(&macs),
+            compression_algorithms_client_to_server: checked(&compression),
+            compression_algorithms_server_to_client: checked(&compression),
+            languages_client_to_server: NameList::default(),
+            languages_server_to_client: NameList::default(),
+            first_kex_packet_follows: false,
+            reserved: 0,
+        }
+        .to_bytes()
+    }
+
+    /// What both sides use, given the peer's KEXINIT.
+    pub(crate) fn negotiate(&self, theirs: &KexInit<'_>) -> Result<Choice, Incompatible> {
+        let preferences = &self.config.preferences;
+        let kex = self.choose(Negotiable::Kex, &preferences.kex, &theirs.kex_algorithms)?;
+        let host_key = self.choose(
+            Negotiable::HostKey,
+            &self.host_keys,
+            &theirs.server_host_key_algorithms,
+        )?;
+        let client_to_server = self.direction(&Lists {
+            ciphers: (
+                Negotiable::CipherClientToServer,
+                &theirs.encryption_algorithms_client_to_server,
+            ),
+            macs: (
+                Negotiable::MacClientToServer,
+                &theirs.mac_algorithms_client_to_server,
+            ),
+            compression: (
+                Negotiable::CompressionClientToServer,
+                &theirs.compression_algorithms_client_to_server,
+            ),
+        })?;
+        let server_to_client = self.direction(&Lists {
+            ciphers: (
+                Negotiable::CipherServerToClient,
+                &theirs.encryption_algorithms_server_to_client,
+            ),
+            macs: (
+                Negotiable::MacServerToClient,
+                &theirs.mac_algorithms_server_to_client,
+            ),
+            compression: (
+                Negotiable::CompressionServerToClient,
+                &theirs.compression_algorithms_server_to_client,
+            ),
+        })?;
+        Ok(Choice {
+            kex,
+            host_key,
+            client_to_server,
+            server_to_client,
+            skip_guess: theirs.first_kex_packet_follows && !self.is_right_guess(theirs),
+        })
+    }
+
+    fn direction(&self, lists: &Lists<'_>) -> Result<Direction, Incompatible> {
+        let preferences = &self.config.preferences;
+        let cipher = self.choose(lists.ciphers.0, &preferences.ciphers, lists.ciphers.1)?;
+        let mac = if cipher.needs_mac() {
+            Some(self.choose(lists.macs.0, &preferences.macs, lists.macs.1)?)
+        } else {
+            None
+        };
+        let compression = self.choose(lists.compression.0, &preferences.compression, lists.compression.1)?;
+        Ok(Direction {
+            cipher,
+            mac,
+            compression,
+        })
+    }
+
+    /// RFC 4253 §7.1: the first name of the client's list that the server has, too.
+    fn choose<T: Registered>(
+        &self,
+        what: Negotiable,
+        ours: &[&'static T],
+        theirs: &NameList<'_>,
+    ) -> Result<&'static T, Incompatible> {
+        let found = match self.role {
+            Role::Client => ours.iter().copied().find(|each| theirs.contains(each.name())),
+            Role::Server => theirs
+                .iter()
+                .find_map(|name| ours.iter().copied().find(|each| each.name() == name)),
+        };
+        found.ok_or_else(|| Incompatible {
+            what,
+            ours: ours.iter().map(|each| each.name().to_owned()).collect(),
+            theirs: theirs.iter().map(str::to_owned).collect(),
+        })
+    }
+
+    /// RFC 4253 §7: a guess is right when both sides like the same method and the same host key algorithm best.
+    fn is_right_guess(&self, theirs: &KexInit<'_>) -> bool {
+        let their_kex = theirs.kex_algorithms.iter().find(|name| !is_marker(name));
+        let our_kex = self.config.preferences.kex.first().map(|each| each.name);
+        let our_host_key = self.host_keys.first().map(|each| each.name);
+        their_kex == our_kex && theirs.server_host_key_algorithms.first() == our_host_key
+    }
+}
+
+/// What the peer offers for one direction.
+struct Lists<'a> {
+    ciphers: (Negotiable, &'a NameList<'a>),
+    macs: (Negotiable, &'a NameList<'a>),
+    compression: (Negotiable, &'a NameList<'a>),
+}
+
+/// The host key that signs with this algorithm.
+pub(crate) fn signer_for<'s>(
+    signers: &'s [Arc<dyn Signer>],
+    algorithm: &SignatureAlgorithm,
+) -> Option<&'s Arc<dyn Signer>> {
+    signers
+        .iter()
+        .find(|signer| signer.algorithms().iter().any(|each| **each == *algorithm))
+}
+
+/// Whether a name of a kex list is a message in disguise rather than a method.
+fn is_marker(name: &str) -> bool {
+    let markers = [
+        ext_info::CLIENT_MARKER,
+        ext_info::SERVER_MARKER,
+        strict::CLIENT_MARKER,
+        strict::SERVER_MARKER,
+    ];
+    markers.contains(&name)
+}
+
+fn joined<T: Registered>(list: &[&'static T]) -> String {
+    list.iter().map(|each| each.name()).collect::<Vec<_>>().join(",")
+}
+
+/// A list of ours. Should a program bring an algorithm whose name cannot stand in a list, nothing is offered, and the
+/// negotiation says so.
+fn checked(text: &str) -> NameList<'_> {
+    NameList::new(text).unwrap_or_default()
+}

@@ -1,0 +1,456 @@
+//! Which algorithms are offered, and in which order: derived from the registries, edited in OpenSSH's syntax.
+//!
+//! There is no second list of names: the default is every registered algorithm that is not
+//! [`Legacy`](Tier::Legacy), recommended ones first, otherwise in the order of its registry.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::keys::{SignatureAlgorithm, algorithm};
+use crate::method::{self, Method};
+use crate::wire::{Cipher, Compression, Mac, Tier, cipher, compression, mac};
+
+/// The longest list text an edit takes, in bytes.
+pub const MAX_EDIT_BYTES: usize = 16 * 1024;
+
+/// The algorithms offered, preferred first; the same for both directions. Fields may be set to any algorithms,
+/// registered or your own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preferences {
+    /// Key exchange methods.
+    pub kex: Vec<&'static Method>,
+    /// Signature algorithms of host keys. A server offers those of them that its keys can make.
+    pub host_keys: Vec<&'static SignatureAlgorithm>,
+    /// Ciphers.
+    pub ciphers: Vec<&'static Cipher>,
+    /// MACs, for ciphers that need one.
+    pub macs: Vec<&'static Mac>,
+    /// Compression.
+    pub compression: Vec<&'static Compression>,
+}
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Self {
+            kex: by_tier(method::ALL),
+            host_keys: by_tier(algorithm::ALL),
+            ciphers: by_tier(cipher::ALL),
+            macs: by_tier(mac::ALL),
+            compression: by_tier(compression::ALL),
+        }
+    }
+}
+
+impl Preferences {
+    /// Edits the key exchange methods. The text is as in OpenSSH's `KexAlgorithms`: a comma-separated list that
+    /// replaces the present one, or with `+` before it is appended, with `-` removed, with `^` put in front. `*` and `?`
+    /// match as in OpenSSH, but never reach legacy algorithms: those have to be named.
+    pub fn edit_kex(&mut self, edit: &str) -> Result<(), PreferenceError> {
+        apply(edit, method::ALL, &mut self.kex, "key exchange method")
+    }
+
+    /// Edits the host key algorithms, as [`edit_kex`](Self::edit_kex) does (`HostKeyAlgorithms`).
+    pub fn edit_host_keys(&mut self, edit: &str) -> Result<(), PreferenceError> {
+        apply(edit, algorithm::ALL, &mut self.host_keys, "host key algorithm")
+    }
+
+    /// Edits the ciphers, as [`edit_kex`](Self::edit_kex) does (`Ciphers`).
+    pub fn edit_ciphers(&mut self, edit: &str) -> Result<(), PreferenceError> {
+        apply(edit, cipher::ALL, &mut self.ciphers, "cipher")
+    }
+
+    /// Edits the MACs, as [`edit_kex`](Self::edit_kex) does (`MACs`).
+    pub fn edit_macs(&mut self, edit: &str) -> Result<(), PreferenceError> {
+        apply(edit, mac::ALL, &mut self.macs, "MAC")
+    }
+}
+
+/// Why an edit was not made; the list is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PreferenceError {
+    /// A name or pattern that stands for nothing known here.
+    #[error("unknown {what} `{name}`{}", suggestion(nearest))]
+    Unknown {
+        /// What kind of name it is.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// A known name that looks like it.
+        nearest: Option<&'static str>,
+    },
+    /// Nothing would be left to offer.
+    #[error("no {what} would be left")]
+    NothingLeft {
+        /// What kind of list it is.
+        what: &'static str,
+    },
+    /// The text is over [`MAX_EDIT_BYTES`].
+    #[error("a list of more than {MAX_EDIT_BYTES} bytes")]
+    TooLong,
+}
+
+fn suggestion(nearest: &Option<&'static str>) -> String {
+    nearest
+        .map(|name| format!("; did you mean `{name}`?"))
+        .unwrap_or_default()
+}
+
+/// What a registry's entries have in common.
+pub(crate) trait Registered: fmt::Debug + PartialEq + 'static {
+    fn name(&self) -> &'static str;
+    fn tier(&self) -> Tier;
+}
+
+macro_rules! registered {
+    ($($type:ty),*) => {$(
+        impl Registered for $type {
+            fn name(&self) -> &'static str {
+                self.name
+            }
+            fn tier(&self) -> Tier {
+                self.tier
+            }
+        }
+    )*};
+}
+registered!(Method, SignatureAlgorithm, Cipher, Mac);
+
+impl Registered for Compression {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn tier(&self) -> Tier {
+        Tier::Recommended
+    }
+}
+
+/// A registry's default list.
+pub(crate) fn by_tier<T: Registered>(all: &[&'static T]) -> Vec<&'static T> {
+    let mut list: Vec<_> = all
+        .iter()
+        .copied()
+        .filter(|each| each.tier() != Tier::Legacy)
+        .collect();
+    list.sort_by_key(|each| each.tier()); // stable: the registry's order within a tier
+    list
+}
+
+fn apply<T: Registered>(
+    edit: &str,
+    all: &[&'static T],
+    list: &mut Vec<&'static T>,
+    what: &'static str,
+) -> Result<(), PreferenceError> {
+    if edit.len() > MAX_EDIT_BYTES {
+        return Err(PreferenceError::TooLong);
+    }
+    let (operator, names) = match edit.split_at_checked(1) {
+        Some((operator @ ("+" | "-" | "^"), names)) => (operator, names),
+        _ => ("", edit),
+    };
+    let is_removal = operator == "-";
+    let mut named: Vec<&'static T> = Vec::new();
+    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        for found in matches_of(name, all, is_removal, what)? {
+            if !named.contains(&found) {
+                named.push(found);
+            }
+        }
+    }
+    let others = list.iter().copied().filter(|each| !named.contains(each));
+    let edited: Vec<_> = match operator {
+        "+" => {
+            let new: Vec<_> = named
+                .iter()
+                .copied()
+                .filter(|each| !list.contains(each))
+                .collect();
+            list.iter().copied().chain(new).collect()
+        }
+        "-" => others.collect(),
+        "^" => named.iter().copied().chain(others).collect(),
+        _ => named,
+    };
+    if edited.is_empty() {
+        return Err(PreferenceError::NothingLeft { what });
+    }
+    *list = edited;
+    Ok(())
+}
+
+/// What a name or pattern stands for. A removal may name what is not known here (it is not offered anyway, and
+/// configurations written for other programs do), unless it looks like a slip for one of our names.
+fn matches_of<T: Registered>(
+    name: &str,
+    all: &[&'static T],
+    is_removal: bool,
+    what: &'static str,
+) -> Result<Vec<&'static T>, PreferenceError> {
+    if name.contains(['*', '?']) {
+        let found: Vec<_> = all
+            .iter()
+            .copied()
+            .filter(|each| is_removal || each.tier() != Tier::Legacy)
+            .filter(|each| matches(name.as_bytes(), each.name().as_bytes()))
+            .collect();
+        if found.is_empty() && !is_removal {
+            return Err(PreferenceError::Unknown {
+                what,
+                name: name.to_owned(),
+                nearest: None,
+            });
+        }
+        return Ok(found);
+    }
+    if let Some(found) = all.iter().copied().find(|each| each.name() == name) {
+        return Ok(vec![found]);
+    }
+    let nearest = nearest(name, all.iter().map(|each| each.name()));
+    if is_removal && nearest.is_none() {
+        return Ok(Vec::new());
+    }
+    Err(PreferenceError::Unknown {
+        what,
+        name: name.to_owned(),
+        nearest,
+    })
+}
+
+/// Whether `text` matches `pattern`, where `*` stands for any bytes and `?` for one. Goes back to the last star only,
+/// so its time is bounded by the product of both lengths.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at_pattern, mut at_text) = (0_usize, 0_usize);
+    let mut last_star: Option<(usize, usize)> = None;
+    while let Some(byte) = text.get(at_text) {
+        match pattern.get(at_pattern) {
+            Some(b'*') => {
+                last_star = Some((at_pattern, at_text));
+                at_pattern = at_pattern.saturating_add(1);
+            }
+            Some(wanted) if wanted == byte || *wanted == b'?' => {
+                at_pattern = at_pattern.saturating_add(1);
+                at_text = at_text.saturating_add(1);
+            }
+            _ => match last_star {
+                // The star takes one more byte.
+                Some((star, start)) => {
+                    at_pattern = star.saturating_add(1);
+                    at_text = start.saturating_add(1);
+                    last_star = Some((star, at_text));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern
+        .get(at_pattern..)
+        .unwrap_or_default()
+        .iter()
+        .all(|byte| *byte == b'*')
+}
+
+/// How many letters a slip may change.
+const SLIP_LETTERS: usize = 2;
+
+/// The known name that `name` is a slip for, if any.
+fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    known
+        .filter(|each| each.len().abs_diff(name.len()) <= SLIP_LETTERS || each.starts_with(name))
+        .map(|each| {
+            (
+                if each.starts_with(name) {
+                    1
+                } else {
+                    distance(name.as_bytes(), each.as_bytes())
+                },
+                each,
+            )
+        })
+        .filter(|(distance, _)| *distance <= SLIP_LETTERS)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, each)| each)
+}
+
+/// How many letters must be changed, put in, left out or swapped with their neighbour to make one word of the other
+/// (restricted edit distance).
+fn distance(left: &[u8], right: &[u8]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=right.len()).collect();
+    for (row, one) in left.iter().enumerate() {
+        let mut current = vec![row.saturating_add(1)];
+        for (column, other) in right.iter().enumerate() {
+            let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX);
+            let changed = at(&above, column).saturating_add(usize::from(one != other));
+            let left_out = at(&above, column.saturating_add(1)).saturating_add(1);
+            let put_in = at(&current, column).saturating_add(1);
+            let mut best = changed.min(left_out).min(put_in);
+            if let (Some(up), Some(back)) = (row.checked_sub(1), column.checked_sub(1))
+                && left.get(up) == Some(other)
+                && right.get(back) == Some(one)
+            {
+                best = best.min(at(&before, back).saturating_add(1));
+            }
+            current.push(best);
+        }
+        before = std::mem::replace(&mut above, current);
+    }
+    above.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names<T: Registered>(list: &[&'static T]) -> String {
+        list.iter().map(|each| each.name()).collect::<Vec<_>>().join(",")
+    }
+
+    #[test]
+    fn defaults_follow_the_registries() {
+        let preferences = Preferences::default();
+        assert_eq!(
+            names(&preferences.kex),
+            "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org"
+        );
+        assert_eq!(preferences.host_keys.len(), algorithm::ALL.len());
+        for pair in preferences.ciphers.windows(2) {
+            assert!(pair[0].tier <= pair[1].tier, "recommended first");
+        }
+    }
+
+    #[test]
+    fn edits_are_those_of_openssh() {
+        let libssh = "curve25519-sha256@libssh.org";
+        for (edit, expected) in [
+            ("curve25519-sha256", "curve25519-sha256".to_owned()),
+            (
+                "curve25519-sha256@libssh.org,mlkem768x25519-sha256",
+                format!("{libssh},mlkem768x25519-sha256"),
+            ),
+            ("-curve25519-sha256", format!("mlkem768x25519-sha256,{libssh}")),
+            ("-curve*", "mlkem768x25519-sha256".to_owned()),
+            (
+                "-diffie-hellman-group1-sha1,curve25519-sha256@*",
+                "mlkem768x25519-sha256,curve25519-sha256".to_owned(),
+            ),
+            (
+                "^curve25519-sha256",
+                format!("curve25519-sha256,mlkem768x25519-sha256,{libssh}"),
+            ),
+            (
+                "+curve25519-sha256",
+                format!("mlkem768x25519-sha256,curve25519-sha256,{libssh}"),
+            ),
+            ("curve25519-sha25?", "curve25519-sha256".to_owned()),
+            ("*libssh*, mlkem*", format!("{libssh},mlkem768x25519-sha256")),
+        ] {
+            let mut preferences = Preferences::default();
+            preferences.edit_kex(edit).unwrap();
+            assert_eq!(names(&preferences.kex), expected, "{edit}");
+        }
+        let mut one = Preferences {
+            kex: vec![&method::curve25519::CURVE25519_SHA256],
+            ..Preferences::default()
+        };
+        one.edit_kex("+mlkem768x25519-sha256").unwrap();
+        assert_eq!(names(&one.kex), "curve25519-sha256,mlkem768x25519-sha256");
+    }
+
+    #[test]
+    fn unknown_names_are_told_with_a_suggestion() {
+        let mut preferences = Preferences::default();
+        for (edit, name, nearest) in [
+            (
+                "aes128-gmc@openssh.com",
+                "aes128-gmc@openssh.com",
+                Some("aes128-gcm@openssh.com"),
+            ),
+            (
+                "-aes265-gcm@openssh.com",
+                "aes265-gcm@openssh.com",
+                Some("aes256-gcm@openssh.com"),
+            ),
+            ("aes128-gcm", "aes128-gcm", Some("aes128-gcm@openssh.com")),
+            ("+blowfish-cbc", "blowfish-cbc", None),
+            ("^xyz*", "xyz*", None),
+        ] {
+            let expected = PreferenceError::Unknown {
+                what: "cipher",
+                name: name.to_owned(),
+                nearest,
+            };
+            assert_eq!(preferences.edit_ciphers(edit), Err(expected), "{edit}");
+        }
+        let error = preferences.edit_ciphers("aes128-gcm").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown cipher `aes128-gcm`; did you mean `aes128-gcm@openssh.com`?"
+        );
+        assert_eq!(
+            preferences,
+            Preferences::default(),
+            "a failed edit changes nothing"
+        );
+    }
+
+    #[test]
+    fn an_empty_list_cannot_be_made() {
+        for edit in ["", "-*", "^", ",", "-ssh-ed25519"] {
+            let mut preferences = Preferences::default();
+            let outcome = preferences.edit_host_keys(edit);
+            let expected = if edit == "^" {
+                Ok(())
+            } else {
+                Err(PreferenceError::NothingLeft {
+                    what: "host key algorithm",
+                })
+            };
+            assert_eq!(outcome, expected, "{edit}");
+        }
+        let long = "a".repeat(MAX_EDIT_BYTES + 1);
+        assert_eq!(
+            Preferences::default().edit_macs(&long),
+            Err(PreferenceError::TooLong)
+        );
+    }
+
+    #[test]
+    fn patterns_match_in_bounded_time() {
+        for (pattern, text, expected) in [
+            ("", "", true),
+            ("*", "", true),
+            ("?", "", false),
+            ("a*b*c", "a--b-b--c", true),
+            ("a*b*c", "a--b-b--", false),
+            ("*a?", "banan", true),
+            ("**x", "yx", true),
+        ] {
+            assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes()),
+                expected,
+                "{pattern} {text}"
+            );
+        }
+        let pattern = "*a".repeat(2000) + "b";
+        assert!(!matches(pattern.as_bytes(), "a".repeat(4000).as_bytes()));
+    }
+
+    #[test]
+    fn distances() {
+        for (left, right, expected) in [
+            ("", "", 0),
+            ("abc", "abc", 0),
+            ("abc", "acb", 1),
+            ("abc", "ab", 1),
+            ("abc", "xyz", 3),
+        ] {
+            assert_eq!(
+                distance(left.as_bytes(), right.as_bytes()),
+                expected,
+                "{left} {right}"
+            );
+        }
+    }
+}
