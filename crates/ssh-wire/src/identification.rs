@@ -13,10 +13,13 @@
 //! Nothing is known of the peer yet, so every limit here is small, and every error shows what arrived instead: a web
 //! server, a proxy's apology, a daemon that refuses more connections.
 
+mod error;
+
 use std::fmt;
 
 use bytes::{Buf, BytesMut};
-use thiserror::Error;
+
+pub use error::{IdentificationError, Seen};
 
 /// The longest identification line, with its CR LF (RFC 4253 §4.2).
 pub const MAX_LINE_BYTES: usize = 255;
@@ -261,94 +264,247 @@ enum Problem {
     Closed,
 }
 
-/// The first bytes that arrived, escaped so that they can be shown and logged, and cut.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    text: String,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Seen {
-    fn new(passed: &[u8], unread: &[u8]) -> Self {
-        let mut text: String = passed
-            .iter()
-            .chain(unread)
-            .take(MAX_SEEN_BYTES)
-            .flat_map(|&byte| std::ascii::escape_default(byte))
-            .map(char::from)
-            .collect();
-        if passed.len().saturating_add(unread.len()) > MAX_SEEN_BYTES {
-            text.push('…');
+    /// What a reader makes of `bytes` that arrive in these pieces, and what it leaves.
+    fn read(
+        side: Side,
+        pieces: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    ) -> (Result<Option<Identification>, IdentificationError>, BytesMut) {
+        let mut reader = IdentificationReader::new(side);
+        let mut buffer = BytesMut::new();
+        for piece in pieces {
+            buffer.extend_from_slice(piece.as_ref());
+            match reader.next(&mut buffer) {
+                Ok(None) => {}
+                done => return (done, buffer),
+            }
         }
-        Self { text }
+        (Ok(None), buffer)
     }
 
-    /// The escaped text; empty if nothing arrived.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-}
-
-impl fmt::Display for Seen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.text.is_empty() {
-            f.write_str("nothing arrived")
-        } else {
-            write!(f, "received \"{}\"", self.text)
+    /// Whole, byte by byte, and cut in two at every place: always the same.
+    fn check(side: Side, bytes: &[u8], expected: &Result<Option<&str>, IdentificationError>) {
+        let mut feedings = vec![vec![bytes], bytes.chunks(1).collect()];
+        feedings.extend((0..bytes.len().min(400)).map(|at| {
+            let (head, tail) = bytes.split_at(at);
+            vec![head, tail]
+        }));
+        for pieces in feedings {
+            let cuts = pieces.len();
+            let (found, _) = read(side, pieces);
+            let found = match &found {
+                Ok(found) => Ok(found.as_ref().map(Identification::as_str)),
+                Err(error) => Err(std::mem::discriminant(error)),
+            };
+            let expected = expected.as_ref().map_err(std::mem::discriminant).copied();
+            assert_eq!(
+                found,
+                expected,
+                "{side:?} {cuts} pieces of {}",
+                bytes.escape_ascii()
+            );
         }
     }
-}
 
-/// Why there is no identification.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum IdentificationError {
-    /// A client's first line is something else than an identification.
-    #[error("the peer does not speak SSH: {seen}")]
-    NotSsh {
-        /// What arrived.
-        seen: Seen,
-    },
-    /// A line goes on beyond its limit.
-    #[error("a line of more than {limit} bytes where an SSH identification was expected: {seen}")]
-    LineTooLong {
-        /// The limit, in bytes.
-        limit: usize,
-        /// What arrived.
-        seen: Seen,
-    },
-    /// More text before the identification than is read.
-    #[error("more than 50 lines or 16 KiB of text before the SSH identification: {seen}")]
-    TooMuchText {
-        /// What arrived.
-        seen: Seen,
-    },
-    /// A NUL (RFC 4253 §4.2 forbids it).
-    #[error("a NUL byte where an SSH identification was expected: {seen}")]
-    Nul {
-        /// What arrived.
-        seen: Seen,
-    },
-    /// Another version of the protocol than 2.0.
-    #[error("the peer speaks another version of the SSH protocol than 2.0: {seen}")]
-    Version {
-        /// What arrived.
-        seen: Seen,
-    },
-    /// The line is not what RFC 4253 §4.2 describes.
-    #[error("an SSH identification {problem}: {seen}")]
-    Malformed {
-        /// What is wrong with it.
-        problem: &'static str,
-        /// What arrived.
-        seen: Seen,
-    },
-    /// The stream ended first.
-    #[error("the connection was closed before the SSH identification: {seen}")]
-    Closed {
-        /// What arrived.
-        seen: Seen,
-    },
-    /// Our own line may not be sent like that.
-    #[error("not an identification that may be sent: {0}")]
-    NotSendable(&'static str),
+    fn seen() -> Seen {
+        Seen::new(&[], &[])
+    }
+
+    #[test]
+    fn identifications_are_taken_from_both_seats() {
+        for (line, text) in [
+            (
+                &b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n"[..],
+                "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3",
+            ),
+            (b"SSH-2.0-billsSSH_3.6.3q3\r\n", "SSH-2.0-billsSSH_3.6.3q3"), // the RFC's own example
+            (b"SSH-1.99-Cisco-1.25\r\n", "SSH-1.99-Cisco-1.25"),
+            (b"SSH-2.0-dropbear\n", "SSH-2.0-dropbear"),
+            (b"SSH-2.0-a b  c \r\n", "SSH-2.0-a b  c "),
+        ] {
+            for side in [Side::Client, Side::Server] {
+                check(side, line, &Ok(Some(text)));
+                check(side, line.strip_suffix(b"\n").unwrap(), &Ok(None));
+            }
+        }
+    }
+
+    #[test]
+    fn parts_of_the_line_are_told_apart() {
+        for (line, software, comments) in [
+            (
+                "SSH-2.0-OpenSSH_9.2p1 Debian-2 x\r\n",
+                "OpenSSH_9.2p1",
+                Some("Debian-2 x"),
+            ),
+            ("SSH-1.99-x-y\n", "x-y", None),
+        ] {
+            let found = read(Side::Client, [line]).0.unwrap().unwrap();
+            assert_eq!((found.software(), found.comments()), (software, comments));
+        }
+    }
+
+    #[test]
+    fn what_follows_the_line_is_left() {
+        let (found, left) = read(Side::Server, [b"SSH-2.0-x\r\n\0\0\x01\x02SSH-2.0-y\r\n"]);
+        assert_eq!(found.unwrap().unwrap().as_str(), "SSH-2.0-x");
+        assert_eq!(&left[..], b"\0\0\x01\x02SSH-2.0-y\r\n");
+    }
+
+    #[test]
+    fn text_before_the_line_is_for_clients_only() {
+        let bytes = b"Welcome\r\n\nto SSH-2.0-here\nSSH-2.0-x\r\n";
+        check(Side::Client, bytes, &Ok(Some("SSH-2.0-x")));
+        check(
+            Side::Server,
+            bytes,
+            &Err(IdentificationError::NotSsh { seen: seen() }),
+        );
+        check(
+            Side::Server,
+            b"GET / HTTP/1.1\r\n",
+            &Err(IdentificationError::NotSsh { seen: seen() }),
+        );
+        check(
+            Side::Server,
+            b"SSX",
+            &Err(IdentificationError::NotSsh { seen: seen() }),
+        );
+        check(
+            Side::Server,
+            b"\r\nSSH-2.0-x\r\n",
+            &Err(IdentificationError::NotSsh { seen: seen() }),
+        );
+    }
+
+    #[test]
+    fn limits_of_the_text_hold() {
+        let last = b"SSH-2.0-x\r\n";
+        let lines = |count: usize, bytes: usize| [vec![b'a'; bytes - 1], vec![b'\n']].concat().repeat(count);
+        let fine = Ok(Some("SSH-2.0-x"));
+        let too_much = Err(IdentificationError::TooMuchText { seen: seen() });
+        let too_long = Err(IdentificationError::LineTooLong {
+            limit: 0,
+            seen: seen(),
+        });
+        for (text, expected) in [
+            (lines(MAX_TEXT_LINES, 5), &fine),
+            (lines(MAX_TEXT_LINES + 1, 5), &too_much),
+            (lines(2000, 1), &too_much),
+            (lines(16, MAX_TEXT_LINE_BYTES), &fine),
+            (lines(17, MAX_TEXT_LINE_BYTES), &too_much),
+            (lines(1, MAX_TEXT_LINE_BYTES + 1), &too_long),
+        ] {
+            check(Side::Client, &[&text[..], last].concat(), expected);
+        }
+    }
+
+    #[test]
+    fn long_lines_end_the_reading_at_once() {
+        for (side, limit) in [(Side::Client, MAX_TEXT_LINE_BYTES), (Side::Server, 0)] {
+            let mut reader = IdentificationReader::new(side);
+            let mut buffer = BytesMut::new();
+            let flood = vec![b'x'; 8 * 1024 * 1024];
+            let refused_at = flood.chunks(512).position(|piece| {
+                buffer.extend_from_slice(piece);
+                reader.next(&mut buffer).is_err()
+            });
+            assert_eq!(refused_at, Some(limit.saturating_sub(1) / 512), "{side:?}");
+        }
+        let too_long = Err(IdentificationError::LineTooLong {
+            limit: 0,
+            seen: seen(),
+        });
+        for side in [Side::Client, Side::Server] {
+            let line =
+                |bytes: usize| [b"SSH-2.0-".to_vec(), vec![b'x'; bytes - 10], b"\r\n".to_vec()].concat();
+            check(side, &line(300), &too_long);
+            check(side, &line(MAX_LINE_BYTES + 1), &too_long);
+            let longest = line(MAX_LINE_BYTES);
+            let text = std::str::from_utf8(&longest).unwrap().trim_end();
+            check(side, &longest, &Ok(Some(text)));
+        }
+    }
+
+    #[test]
+    fn malformed_lines_are_refused() {
+        let malformed = Err(IdentificationError::Malformed {
+            problem: "",
+            seen: seen(),
+        });
+        let version = Err(IdentificationError::Version { seen: seen() });
+        let nul = Err(IdentificationError::Nul { seen: seen() });
+        for (line, expected) in [
+            (&b"SSH-1.5-old\r\n"[..], &version),
+            (b"SSH-3.0-new\r\n", &version),
+            (b"SSH-2.00-x\r\n", &version),
+            (b"SSH-2.0\n", &malformed),
+            (b"SSH-2.0-\r\n", &malformed),
+            (b"SSH-\r\n", &malformed),
+            (b"SSH-2.0-x\x1b[2J\r\n", &malformed),
+            (b"SSH-2.0-x\r\r\n", &malformed),
+            (b"SSH-2.0-\xff\xfe\r\n", &malformed),
+            (b"SSH-2.0-x\0y\r\n", &nul),
+        ] {
+            check(Side::Client, line, expected);
+            check(Side::Server, line, expected);
+        }
+        check(Side::Client, b"te\0xt\r\nSSH-2.0-x\r\n", &nul);
+    }
+
+    #[test]
+    fn errors_show_what_arrived_escaped_and_cut() {
+        let (found, _) = read(Side::Server, ["GET /\x1b[2J HTTP/1.1\r\n"]);
+        assert_eq!(
+            found.unwrap_err().to_string(),
+            r#"the peer does not speak SSH: received "GET /\x1b[2J HTTP/1.1\r\n""#
+        );
+
+        let mut reader = IdentificationReader::new(Side::Client);
+        let mut buffer = BytesMut::from(&b"Exceeded MaxStartups\r\nBye"[..]);
+        assert_eq!(reader.next(&mut buffer), Ok(None));
+        assert_eq!(
+            reader.closed(&buffer).to_string(),
+            r#"the connection was closed before the SSH identification: received "Exceeded MaxStartups\r\nBye""#
+        );
+        assert!(
+            IdentificationReader::new(Side::Client)
+                .closed(&[])
+                .to_string()
+                .ends_with("nothing arrived")
+        );
+
+        let (found, _) = read(Side::Client, [vec![b'\xff'; 5000]]);
+        let IdentificationError::LineTooLong { seen, .. } = found.unwrap_err() else {
+            panic!()
+        };
+        assert_eq!(seen.as_str(), r"\xff".repeat(MAX_SEEN_BYTES) + "…");
+    }
+
+    #[test]
+    fn our_own_line_is_checked() {
+        let ours = Identification::ours("Bowline_0.1", None).unwrap();
+        assert_eq!(ours.as_str(), "SSH-2.0-Bowline_0.1");
+        let ours = Identification::ours("Bowline_0.1", Some("a b-c")).unwrap();
+        assert_eq!(ours.as_str(), "SSH-2.0-Bowline_0.1 a b-c");
+        assert_eq!((ours.software(), ours.comments()), ("Bowline_0.1", Some("a b-c")));
+        for (software, comments) in [
+            ("", None),
+            ("a-b", None),
+            ("a b", None),
+            ("é", None),
+            ("a", Some("b\r\n")),
+            ("a", Some("é")),
+        ] {
+            assert!(
+                Identification::ours(software, comments).is_err(),
+                "{software} {comments:?}"
+            );
+        }
+        assert!(Identification::ours(&"a".repeat(245), None).is_ok());
+        assert!(Identification::ours(&"a".repeat(246), None).is_err());
+    }
 }

@@ -29,6 +29,7 @@ pub mod number;
 mod packet;
 mod reader;
 mod tier;
+mod wipe;
 mod writer;
 
 pub use bytes;

@@ -9,6 +9,7 @@ use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, LessSafeKey, Nonce, U
 use super::{Aead, Cipher, Construction, MAX_BYTES_OF_AES};
 use crate::packet::LENGTH_BYTES;
 use crate::packet::protection::{Open, Seal, Shape, clear_length};
+use crate::wipe::overwrite;
 use crate::{IntegrityError, KeysError, SealError, Tier};
 
 const IV_BYTES: usize = 12;
@@ -65,6 +66,9 @@ impl Aead for AesGcm {
             .map_err(|_| wrong_length("content (at most)", usize::MAX, length))
     }
 }
+
+/// The longest AES key, in bytes.
+const MAX_KEY_BYTES: usize = 32;
 
 /// The key and the nonce of one direction.
 struct Keyed {
@@ -146,6 +150,19 @@ impl Seal for Keyed {
             .map_err(|_| SealError::Refused)?;
         room.copy_from_slice(tag.as_ref());
         Ok(())
+    }
+}
+
+impl Drop for Keyed {
+    fn drop(&mut self) {
+        let algorithm = self.key.algorithm();
+        let zeros = [0; MAX_KEY_BYTES];
+        if let Some(Ok(harmless)) = zeros
+            .get(..algorithm.key_len())
+            .map(|zeros| less_safe_key(algorithm, zeros))
+        {
+            overwrite(&mut self.key, harmless);
+        }
     }
 }
 

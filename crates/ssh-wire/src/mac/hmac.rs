@@ -3,6 +3,7 @@
 use ring::hmac::{Algorithm, Context, HMAC_SHA256, HMAC_SHA512, Key};
 
 use super::{Authenticate, Construction, Mac};
+use crate::wipe::overwrite;
 use crate::{KeysError, Tier};
 
 /// `hmac-sha2-256`.
@@ -55,5 +56,12 @@ impl Authenticate for Keyed {
         for (to, from) in tag.iter_mut().zip(computed.as_ref()) {
             *to = *from;
         }
+    }
+}
+
+impl Drop for Keyed {
+    fn drop(&mut self) {
+        let harmless = Key::new(self.0.algorithm(), &[]);
+        overwrite(&mut self.0, harmless);
     }
 }
