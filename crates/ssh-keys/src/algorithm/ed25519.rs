@@ -1,0 +1,122 @@
+//! `ssh-ed25519`: Ed25519 (RFC 8032) as SSH uses it (RFC 8709).
+//!
+//! ```text
+//! public blob      string "ssh-ed25519" · string key[32]                             RFC 8709 §4
+//! signature blob   string "ssh-ed25519" · string signature[64]                       RFC 8709 §6
+//! private section  string "ssh-ed25519" · string key[32] · string seed[32]‖key[32]   OpenSSH's files and agents
+//! ```
+//!
+//! Verification is the strict one: a signature whose `S` is not below the group's order is refused, and so is every key
+//! of small order, with which a signature could be made that holds for any message. Keys that are not in their shortest
+//! form are refused too, so that one key has one blob and one fingerprint.
+
+use std::sync::Arc;
+
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use zeroize::Zeroizing;
+
+use super::{PrivateMaterial, PublicMaterial, SignatureAlgorithm};
+use crate::wire::rand_core::CryptoRng;
+use crate::wire::{Reader, Tier, Writer};
+use crate::{KeyError, PublicKey, SignatureError};
+
+const NAME: &str = "ssh-ed25519";
+const KEY_BYTES: usize = 32;
+const SIGNATURE_BYTES: usize = 64;
+
+/// `ssh-ed25519` (RFC 8709).
+pub static ED25519: SignatureAlgorithm = SignatureAlgorithm {
+    name: NAME,
+    signature_name: NAME,
+    key_type: NAME,
+    tier: Tier::Recommended,
+    read_public,
+    read_private,
+};
+
+static ALGORITHMS: [&SignatureAlgorithm; 1] = [&ED25519];
+
+/// A new key from 32 bytes of the generator.
+pub(crate) fn generate(rng: &mut dyn CryptoRng) -> Box<dyn PrivateMaterial> {
+    let mut seed = Zeroizing::new([0; KEY_BYTES]);
+    rng.fill_bytes(seed.as_mut());
+    Box::new(Private(SigningKey::from_bytes(&seed)))
+}
+
+struct Public(VerifyingKey);
+
+impl PublicMaterial for Public {
+    fn verify(&self, _: &SignatureAlgorithm, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+        let bytes: [u8; SIGNATURE_BYTES] = signature.try_into().map_err(|_| SignatureError::WrongLength {
+            expected: SIGNATURE_BYTES,
+            found: signature.len(),
+        })?;
+        self.0
+            .verify_strict(message, &Signature::from_bytes(&bytes))
+            .map_err(|_| SignatureError::Invalid)
+    }
+}
+
+/// The signing key wipes itself when dropped.
+struct Private(SigningKey);
+
+impl PrivateMaterial for Private {
+    fn algorithms(&self) -> &'static [&'static SignatureAlgorithm] {
+        &ALGORITHMS
+    }
+
+    fn public(&self) -> PublicKey {
+        let key = self.0.verifying_key();
+        let mut blob = Vec::new();
+        let mut writer = Writer::new(&mut blob);
+        writer.string(NAME.as_bytes());
+        writer.string(key.as_bytes());
+        PublicKey::from_parts(blob, NAME, Arc::new(Public(key)))
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        let pair = Zeroizing::new(self.0.to_keypair_bytes());
+        writer.string(self.0.verifying_key().as_bytes());
+        writer.string(pair.as_ref());
+    }
+
+    fn sign(&self, _: &SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
+        Ok(self.0.sign(message).to_bytes().to_vec())
+    }
+}
+
+fn read_public(reader: &mut Reader<'_>) -> Result<Arc<dyn PublicMaterial>, KeyError> {
+    let bytes = sized::<KEY_BYTES>(reader)?;
+    let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::BadPoint("not on the curve"))?;
+    if key.is_weak() {
+        return Err(KeyError::BadPoint("of small order"));
+    }
+    if key.to_edwards().compress().as_bytes() != bytes {
+        return Err(KeyError::BadPoint("not in its shortest form"));
+    }
+    Ok(Arc::new(Public(key)))
+}
+
+/// The public key stands in the section twice; both must be the one that belongs to the seed.
+fn read_private(reader: &mut Reader<'_>) -> Result<Box<dyn PrivateMaterial>, KeyError> {
+    let public = sized::<KEY_BYTES>(reader)?;
+    let pair = sized::<{ 2 * KEY_BYTES }>(reader)?;
+    let Some((seed, repeated)) = pair.split_first_chunk::<KEY_BYTES>() else {
+        return Err(KeyError::HalvesDiffer);
+    };
+    let key = SigningKey::from_bytes(seed);
+    if key.verifying_key().as_bytes() != public || repeated != public {
+        return Err(KeyError::HalvesDiffer);
+    }
+    Ok(Box::new(Private(key)))
+}
+
+/// A `string` of exactly `N` bytes, borrowed so that no copy of a secret is left behind.
+fn sized<'a, const N: usize>(reader: &mut Reader<'a>) -> Result<&'a [u8; N], KeyError> {
+    let bytes = reader.string()?;
+    bytes.try_into().map_err(|_| KeyError::WrongLength {
+        key_type: NAME,
+        expected: N,
+        found: bytes.len(),
+    })
+}

@@ -1,0 +1,109 @@
+//! The registry of signature algorithms: one file and one line in [`ALL`] each.
+//!
+//! An algorithm is more than a key type: an RSA key signs under several names, and a certificate is offered under one
+//! name and signs under another. Hence three names in a [`SignatureAlgorithm`]: the one that is negotiated, the one that
+//! must stand in the signature, and the type of the key.
+
+pub mod ed25519;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use ed25519::ED25519;
+
+use crate::wire::{Reader, Tier, Writer};
+use crate::{KeyError, PublicKey, SignatureError};
+
+/// Every algorithm that stands, the most preferred first within its tier.
+pub static ALL: &[&SignatureAlgorithm] = &[&ed25519::ED25519];
+
+/// The algorithm negotiated under `name`.
+pub fn find(name: &str) -> Option<&'static SignatureAlgorithm> {
+    ALL.iter().copied().find(|algorithm| algorithm.name == name)
+}
+
+/// The algorithms a key of type `key_type` can be used with, the preferred one first.
+pub fn for_key_type(key_type: &str) -> impl Iterator<Item = &'static SignatureAlgorithm> {
+    ALL.iter()
+        .copied()
+        .filter(move |algorithm| algorithm.key_type == key_type)
+}
+
+/// A signature algorithm: its names, its standing, and how its keys are read.
+pub struct SignatureAlgorithm {
+    /// The name that is negotiated and sent (`ssh-ed25519`).
+    pub name: &'static str,
+    /// The name that stands in a signature blob; it differs from [`name`](Self::name) for certificates only.
+    pub signature_name: &'static str,
+    /// The type of the keys it works with: the name at the start of their blobs.
+    pub key_type: &'static str,
+    /// Whether it is offered by default.
+    pub tier: Tier,
+    /// Reads what follows the type in a public key blob; the caller checks that nothing is left.
+    pub(crate) read_public: fn(&mut Reader<'_>) -> Result<Arc<dyn PublicMaterial>, KeyError>,
+    /// Reads what follows the type in the private section of a key file (`PROTOCOL.key` §3).
+    pub(crate) read_private: fn(&mut Reader<'_>) -> Result<Box<dyn PrivateMaterial>, KeyError>,
+}
+
+impl fmt::Debug for SignatureAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Display for SignatureAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for SignatureAlgorithm {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for SignatureAlgorithm {}
+
+/// The decoded content of a public key: ready to verify.
+pub(crate) trait PublicMaterial: Send + Sync {
+    /// Checks the bytes inside a signature blob. The caller has matched the algorithm with the key's type and with the
+    /// name in the blob.
+    fn verify(
+        &self,
+        algorithm: &SignatureAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), SignatureError>;
+}
+
+/// The content of a private key: wipes itself when dropped.
+pub(crate) trait PrivateMaterial: Send + Sync {
+    /// The algorithms it can sign with, the preferred one first.
+    fn algorithms(&self) -> &'static [&'static SignatureAlgorithm];
+    /// The public half, computed from the private one.
+    fn public(&self) -> PublicKey;
+    /// Writes what stands between type and comment in the private section of a key file.
+    fn write(&self, writer: &mut Writer<'_>);
+    /// The bytes inside a signature blob over `message`.
+    fn sign(&self, algorithm: &SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, SignatureError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (index, algorithm) in ALL.iter().enumerate() {
+            assert_eq!(find(algorithm.name), Some(*algorithm));
+            assert!(
+                ALL[..index].iter().all(|other| other.name != algorithm.name),
+                "{algorithm} stands twice"
+            );
+            assert!(for_key_type(algorithm.key_type).any(|other| other == *algorithm));
+        }
+        assert_eq!(find("ssh-dss"), None);
+        assert_eq!(find(""), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! Signatures: their blob (RFC 4253 §6.6), who can make one, and the proof that one was checked.
+
+use std::sync::Arc;
+
+use crate::error::shown;
+use crate::wire::{Reader, Writer};
+use crate::{PublicKey, SignatureAlgorithm, SignatureError};
+
+/// Proof that a signature was checked: only [`PublicKey::verify`] makes one, so a step that asks for it cannot be
+/// reached by forgetting the check.
+#[derive(Debug)]
+#[must_use = "the proof is what the next step asks for"]
+pub struct SignatureValid(());
+
+impl SignatureValid {
+    /// Called where the signature was found to be valid, and nowhere else.
+    pub(crate) const fn checked() -> Self {
+        Self(())
+    }
+}
+
+/// Something that can sign with one key: a [`PrivateKey`](crate::PrivateKey), or whatever holds the key elsewhere (an
+/// agent, a token).
+pub trait Signer: Send + Sync {
+    /// The public half.
+    fn public_key(&self) -> &PublicKey;
+
+    /// The algorithms this signer can use with its key, the preferred one first.
+    fn algorithms(&self) -> &[&'static SignatureAlgorithm];
+
+    /// The signature blob over `message`.
+    fn sign(&self, algorithm: &SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, SignatureError>;
+}
+
+impl<T: Signer + ?Sized> Signer for Arc<T> {
+    fn public_key(&self) -> &PublicKey {
+        (**self).public_key()
+    }
+
+    fn algorithms(&self) -> &[&'static SignatureAlgorithm] {
+        (**self).algorithms()
+    }
+
+    fn sign(&self, algorithm: &SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
+        (**self).sign(algorithm, message)
+    }
+}
+
+/// The blob of a signature: `string name`, `string signature`.
+pub(crate) fn blob(name: &str, signature: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out);
+    writer.string(name.as_bytes());
+    writer.string(signature);
+    out
+}
+
+/// The algorithm's own bytes inside a signature blob, which must name `expected` and hold nothing behind them.
+pub(crate) fn unwrap<'a>(blob: &'a [u8], expected: &'static str) -> Result<&'a [u8], SignatureError> {
+    let mut reader = Reader::new(blob);
+    let name = reader.string()?;
+    let signature = reader.string()?;
+    reader.finish()?;
+    if name == expected.as_bytes() {
+        Ok(signature)
+    } else {
+        Err(SignatureError::WrongAlgorithm {
+            expected,
+            found: shown(name),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::DecodeError;
+
+    #[test]
+    fn a_blob_holds_a_name_and_bytes_and_nothing_else() {
+        let good = blob("ssh-ed25519", b"abc");
+        assert_eq!(unwrap(&good, "ssh-ed25519"), Ok(&b"abc"[..]));
+        let mut long = good.clone();
+        long.push(0);
+        assert_eq!(
+            unwrap(&long, "ssh-ed25519"),
+            Err(SignatureError::Malformed(DecodeError::TrailingBytes(1)))
+        );
+        for cut in 0..good.len() {
+            assert!(
+                matches!(
+                    unwrap(&good[..cut], "ssh-ed25519"),
+                    Err(SignatureError::Malformed(_))
+                ),
+                "{cut}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_blob_of_another_name_is_refused() {
+        for name in [
+            "",
+            "ssh-rsa",
+            "ssh-ed25519 ",
+            "SSH-ED25519",
+            "ssh-ed25519-cert-v01@openssh.com",
+        ] {
+            assert!(matches!(
+                unwrap(&blob(name, b"abc"), "ssh-ed25519"),
+                Err(SignatureError::WrongAlgorithm { expected: "ssh-ed25519", found }) if found == name
+            ));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What the tests of this crate share: fixtures, hex, and a generator that is not random.
+
+#![allow(dead_code, reason = "every test file uses its own part")]
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use ssh_keys::wire::rand_core::{TryCryptoRng, TryRng};
+
+/// A file of `tests/fixtures`, made by the real ssh-keygen.
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
+    let path = folder("fixtures").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A fixture that is text.
+pub(crate) fn fixture_text(name: &str) -> String {
+    String::from_utf8(fixture(name)).unwrap()
+}
+
+/// A folder beside the tests.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+/// The bytes that hex digits stand for.
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
+    assert!(text.len().is_multiple_of(2) && text.is_ascii(), "{text}");
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+/// Gives the bytes it was made of, round and round: tests must come out the same every time.
+pub(crate) struct Repeating(Vec<u8>, usize);
+
+impl Repeating {
+    pub(crate) fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into(), 0)
+    }
+}
+
+impl TryRng for Repeating {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        for byte in out {
+            *byte = self.0[self.1 % self.0.len()];
+            self.1 += 1;
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Repeating {}

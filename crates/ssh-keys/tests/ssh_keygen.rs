@@ -1,0 +1,202 @@
+//! The real ssh-keygen reads what this crate writes, and both find the same lines. Continuous integration has
+//! ssh-keygen; elsewhere these tests say that they did nothing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::print_stdout,
+    reason = "a test says what must be true by panicking"
+)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{Repeating, fixture, folder};
+use ssh_keys::known_hosts::{HostKeyStatus, KnownHosts};
+use ssh_keys::{PrivateKey, PublicKey};
+
+/// Whether this is a run in which nothing may be left out.
+fn demanded() -> bool {
+    let says = |name, value| std::env::var(name).is_ok_and(|found| found == value);
+    says("CI", "true") || says("BOWLINE_INTEROP", "require")
+}
+
+/// Runs ssh-keygen; `None` where there is none and none is demanded.
+fn ssh_keygen(arguments: &[&str]) -> Option<Output> {
+    match Command::new("ssh-keygen").args(arguments).output() {
+        Ok(output) => Some(output),
+        Err(error) if !demanded() => {
+            println!("skipped: ssh-keygen does not start ({error})");
+            None
+        }
+        Err(error) => panic!("ssh-keygen does not start: {error}"),
+    }
+}
+
+/// A folder of this test's own, gone when the test is over.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ssh-keys-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &[u8]) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        // ssh-keygen does not read a key that others can read.
+        #[cfg(unix)]
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        text_of(&path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn text_of(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn ssh_keygen_reads_our_keys() {
+    let scratch = Scratch::new("keys");
+    let mut rng = Repeating::new((0..=255).collect::<Vec<u8>>());
+    for (number, (comment, passphrase)) in [
+        ("", None),
+        ("alice@example.org", None),
+        ("two words", Some("secret")),
+        ("1234567", Some("päss \"word\"")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let key = PrivateKey::generate_ed25519(&mut rng, comment);
+        let text = key.to_openssh(passphrase.map(str::as_bytes), &mut rng).unwrap();
+        let path = scratch.write(&format!("key{number}"), text.as_bytes());
+        let Some(output) = ssh_keygen(&["-y", "-P", passphrase.unwrap_or(""), "-f", &path]) else {
+            return;
+        };
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let line = String::from_utf8(output.stdout).unwrap();
+        let (public, found) = PublicKey::from_openssh(&line).unwrap();
+        assert_eq!((&public, found.as_str()), (key.public(), comment));
+        let public_path = scratch.write("public", key.public().to_openssh(comment).as_bytes());
+        let shown = ssh_keygen(&["-l", "-f", &public_path]).unwrap().stdout;
+        let fingerprint = key.public().fingerprint().to_string();
+        assert!(String::from_utf8_lossy(&shown).contains(&fingerprint));
+    }
+}
+
+/// The lines of a `known_hosts` file that ssh-keygen finds for a name.
+fn found_by_ssh_keygen(path: &str, name: &str) -> Option<Vec<usize>> {
+    let output = ssh_keygen(&["-F", name, "-f", path])?;
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# Host ")?.split("found: line ").nth(1));
+    Some(
+        lines
+            .map(|line| line.split(' ').next().unwrap().parse().unwrap())
+            .collect(),
+    )
+}
+
+#[test]
+fn ssh_keygen_finds_the_lines_we_find() {
+    for file in ["known_hosts", "known_hosts_hashed", "known_hosts_patterns"] {
+        let hosts = KnownHosts::parse(fixture(file));
+        assert_eq!(hosts.bad_lines(), []);
+        assert!(hosts.entries().len() >= 4);
+        let path = text_of(&folder("fixtures").join(file));
+        for (host, port) in [
+            ("example.org", 22),
+            // Not in capitals: ssh-keygen hashes a name as it is given, while ssh, as we do, lowers it first.
+            ("192.0.2.1", 22),
+            ("example.org", 2222),
+            ("two.example.org", 22),
+            ("three.example.org", 22),
+            ("www.example.net", 22),
+            ("bad.example.net", 22),
+            ("www.example.net", 2222),
+            ("host-1", 22),
+            ("www.example.com", 22),
+        ] {
+            let name = if port == 22 {
+                host.to_owned()
+            } else {
+                format!("[{host}]:{port}")
+            };
+            let Some(expected) = found_by_ssh_keygen(&path, &name) else {
+                return;
+            };
+            let found: Vec<usize> = hosts
+                .entries()
+                .iter()
+                .filter(|entry| entry.matches(host, port))
+                .map(|entry| entry.line())
+                .collect();
+            assert_eq!(found, expected, "{file}: {name}");
+        }
+    }
+}
+
+#[test]
+fn ssh_keygen_finds_the_lines_we_write() {
+    let scratch = Scratch::new("hosts");
+    let key = PrivateKey::generate_ed25519(&mut Repeating::new([3; 32]), "");
+    let cases = [
+        ("example.org", 22),
+        ("example.org", 2222),
+        ("2001:db8::1", 22),
+        ("2001:db8::1", 2022),
+    ];
+    let mut text = String::new();
+    for (host, port) in cases {
+        text += &KnownHosts::line_for(host, port, key.public()).unwrap();
+        text += "\n";
+        text +=
+            &KnownHosts::hashed_line_for(host, port, key.public(), [u8::try_from(port % 256).unwrap(); 20]);
+        text += "\n";
+    }
+    let path = scratch.write("known_hosts", text.as_bytes());
+    let hosts = KnownHosts::parse(&text);
+    for (number, (host, port)) in cases.into_iter().enumerate() {
+        let name = if port == 22 {
+            host.to_owned()
+        } else {
+            format!("[{host}]:{port}")
+        };
+        let Some(found) = found_by_ssh_keygen(&path, &name) else {
+            return;
+        };
+        let first = 2 * number + 1;
+        assert_eq!(found, [first, first + 1], "{name}");
+        assert_eq!(
+            hosts.check(host, port, key.public()),
+            HostKeyStatus::Known { line: first }
+        );
+    }
+}
+
+#[test]
+fn a_revoked_key_of_a_type_that_is_not_verified_is_kept() {
+    let hosts = KnownHosts::parse(fixture("known_hosts_patterns"));
+    let revoked = &hosts.entries()[2];
+    assert_eq!((revoked.key_type(), revoked.key()), ("ecdsa-sha2-nistp256", None));
+    assert!(revoked.matches("anything", 1));
+}

@@ -1,0 +1,130 @@
+//! Every registered signature algorithm against the vectors of its specification (`tests/vectors/NAME.txt`). An
+//! algorithm without a file fails here, so none can be added without one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test says what must be true by panicking"
+)]
+
+mod common;
+
+use std::collections::HashMap;
+
+use common::{Repeating, folder, unhex};
+use ssh_keys::wire::Writer;
+use ssh_keys::{PrivateKey, PublicKey, SignatureAlgorithm, SignatureError, algorithm};
+
+/// The entries of an algorithm's file: blocks of `name = hex`, each under the line that names its source.
+fn vectors(algorithm: &SignatureAlgorithm) -> Vec<HashMap<String, Vec<u8>>> {
+    let path = folder("vectors").join(format!("{}.txt", algorithm.name));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let blocks = text
+        .split("\n\n")
+        .filter(|block| block.lines().any(|line| line.contains('=')));
+    blocks
+        .map(|block| {
+            assert!(
+                block.starts_with("# source: "),
+                "{}: a block without a source:\n{block}",
+                path.display()
+            );
+            let fields = block.lines().filter_map(|line| line.split_once('='));
+            fields
+                .map(|(name, hex)| (name.trim().to_owned(), unhex(hex.trim())))
+                .collect()
+        })
+        .collect()
+}
+
+fn signature_blob(name: &str, signature: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out);
+    writer.string(name.as_bytes());
+    writer.string(signature);
+    out
+}
+
+#[test]
+fn every_algorithm_accepts_its_vectors() {
+    for algorithm in algorithm::ALL {
+        let entries = vectors(algorithm);
+        let mut signatures = 0;
+        for entry in &entries {
+            let key = PublicKey::from_blob(&entry["public"]).unwrap();
+            assert_eq!(key.key_type(), algorithm.key_type);
+            if let Some(hash) = entry.get("sha256") {
+                assert_eq!(key.fingerprint().as_bytes().as_slice(), hash);
+            }
+            if let Some(signature) = entry.get("signature") {
+                let blob = signature_blob(algorithm.signature_name, signature);
+                assert!(
+                    key.verify(algorithm, &entry["message"], &blob).is_ok(),
+                    "{algorithm}"
+                );
+                signatures += 1;
+            }
+        }
+        assert!(signatures > 0, "{algorithm} has no vector with a signature");
+    }
+}
+
+#[test]
+fn every_changed_byte_of_a_vector_is_refused() {
+    for algorithm in algorithm::ALL {
+        for entry in vectors(algorithm)
+            .iter()
+            .filter(|entry| entry.contains_key("signature"))
+        {
+            let key = PublicKey::from_blob(&entry["public"]).unwrap();
+            let (message, good) = (
+                &entry["message"],
+                signature_blob(algorithm.signature_name, &entry["signature"]),
+            );
+            for at in 0..good.len() {
+                for bit in 0..8 {
+                    let mut bad = good.clone();
+                    bad[at] ^= 1 << bit;
+                    assert!(
+                        key.verify(algorithm, message, &bad).is_err(),
+                        "{algorithm}: byte {at}, bit {bit}"
+                    );
+                }
+            }
+            for length in 0..good.len() {
+                assert!(
+                    key.verify(algorithm, message, &good[..length]).is_err(),
+                    "{algorithm}: cut to {length}"
+                );
+            }
+            for at in 0..message.len() {
+                let mut other = message.clone();
+                other[at] ^= 0x40;
+                assert_eq!(
+                    key.verify(algorithm, &other, &good).unwrap_err(),
+                    SignatureError::Invalid
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn ed25519_signs_as_rfc_8032_does() {
+    let algorithm = &algorithm::ED25519;
+    let mut checked = 0;
+    for entry in vectors(algorithm)
+        .iter()
+        .filter(|entry| entry.contains_key("seed"))
+    {
+        let key = PrivateKey::generate_ed25519(&mut Repeating::new(entry["seed"].clone()), "");
+        assert_eq!(key.public().blob(), entry["public"]);
+        let blob = signature_blob("ssh-ed25519", &entry["signature"]);
+        assert_eq!(key.sign(algorithm, &entry["message"]).unwrap(), blob);
+        checked += 1;
+    }
+    assert_eq!(checked, 4);
+}
