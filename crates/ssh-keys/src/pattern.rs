@@ -135,7 +135,11 @@ mod tests {
     fn hostile_patterns_take_no_time() {
         let start = std::time::Instant::now();
         let text = "a".repeat(20_000);
-        for pattern in ["*a".repeat(10_000) + "b", "*".repeat(1_000_000) + "b", "*?".repeat(10_000) + "b"] {
+        for pattern in [
+            "*a".repeat(10_000) + "b",
+            "*".repeat(1_000_000) + "b",
+            "*?".repeat(10_000) + "b",
+        ] {
             assert!(!matches(pattern.as_bytes(), text.as_bytes()));
         }
         assert!(start.elapsed().as_secs() < 2);
