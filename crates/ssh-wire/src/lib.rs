@@ -46,8 +46,8 @@ pub use name_list::{MAX_NAME_BYTES, MAX_NAMES, NameList};
 pub use number::MessageNumber;
 pub use packet::protection::{self, DirectionKeys, Open, Seal};
 pub use packet::{
-    MAX_BLOCK_BYTES, MAX_PACKET_BYTES, MAX_PACKETS_PER_KEY, MAX_PAYLOAD_BYTES, MAX_UNREAD_BYTES,
-    MIN_BLOCK_BYTES, MIN_PACKET_BYTES, MIN_PADDING_BYTES, Opener, Packet, Packetizer, Sealer,
+    MAX_PACKET_BYTES, MAX_PACKETS_PER_KEY, MAX_PAYLOAD_BYTES, MIN_PACKET_BYTES, MIN_PADDING_BYTES, Opener,
+    Packet, Packetizer, Sealer,
 };
 pub use rand_core;
 pub use reader::Reader;

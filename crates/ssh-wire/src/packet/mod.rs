@@ -11,7 +11,6 @@
 
 mod opener;
 pub mod protection;
-mod read_blocks;
 mod sealer;
 
 use bytes::Bytes;
@@ -19,7 +18,6 @@ use bytes::Bytes;
 use crate::{Decode, DecodeError, Message, MessageNumber, decode_message};
 
 pub use opener::Opener;
-pub use read_blocks::{MAX_BLOCK_BYTES, MAX_UNREAD_BYTES, MIN_BLOCK_BYTES};
 pub use sealer::Sealer;
 
 /// The largest `packet_length` taken from a peer and the largest one sent. RFC 4253 §6.1 asks for 35000 at least;

@@ -11,19 +11,23 @@
 //! Where the length is ciphered together with the rest, a length that is not allowed goes on to `ExpectRest` with the
 //! largest length and fails there as a wrong MAC does, so that nobody learns from it what a block deciphers to.
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::protection::{Open, Plain, Shape};
-use super::read_blocks::ReadBlocks;
 use super::{
     HEADER_BYTES, LENGTH_BYTES, MAX_PACKET_BYTES, MAX_PACKETS_PER_KEY, MIN_PACKET_BYTES, MIN_PADDING_BYTES,
     Packet,
 };
 use crate::{IntegrityError, PacketError, u32_saturating, usize_from};
 
+/// Payloads below this are copied out of the read buffer: a slice keeps the whole block that it stands in, and a
+/// few small ones that nobody reads must not keep hundreds of blocks. Copying so little costs less than a slice does.
+const SMALL_PAYLOAD_BYTES: usize = 4 * 1024;
+
 /// Opens one direction's packets, one at a time.
 pub struct Opener {
-    blocks: ReadBlocks,
+    /// What arrived and is not opened yet.
+    unread: BytesMut,
     protection: Box<dyn Open>,
     shape: Shape,
     state: State,
@@ -47,7 +51,7 @@ impl Opener {
     /// An opener of unprotected packets, at sequence number 0.
     pub fn new() -> Self {
         Self {
-            blocks: ReadBlocks::new(),
+            unread: BytesMut::new(),
             protection: Box::new(Plain),
             shape: Open::shape(&Plain),
             state: State::ExpectHead,
@@ -58,29 +62,18 @@ impl Opener {
         }
     }
 
-    /// Where received bytes go: append them. There is room for at least [`MIN_BLOCK_BYTES`](crate::MIN_BLOCK_BYTES)
-    /// divided by four, usually much more, unless [`MAX_UNREAD_BYTES`](crate::MAX_UNREAD_BYTES) wait to be opened.
-    ///
-    /// The whole buffer may be taken out (`std::mem::take`), filled elsewhere and put back through this method, which
-    /// then gives the empty place and no new room. A buffer that is still empty need not be put back.
-    pub fn read_buffer(&mut self) -> &mut BytesMut {
-        self.blocks.with_room()
+    /// Where received bytes go: append them. Packets are opened where they stand and handed out as slices, so whoever
+    /// reserves room here in large blocks decides how many packets come out of one block, and whoever keeps emptied
+    /// blocks can use them again ([`BytesMut::try_reclaim`]) when the payloads are gone. The buffer may be taken out
+    /// (`std::mem::take`), filled elsewhere and put back before the next packet is asked for. An opener by itself
+    /// reserves no memory at all, whatever length a peer declares.
+    pub const fn read_buffer(&mut self) -> &mut BytesMut {
+        &mut self.unread
     }
 
-    /// The bytes that are not opened yet, without asking for room: the identification line is read from here.
+    /// The bytes that are not opened yet: the identification line is read from here.
     pub const fn unread(&mut self) -> &mut BytesMut {
-        &mut self.blocks.unread
-    }
-
-    /// Lets memory go that holds no unread bytes. A connection that turns quiet does so by itself; this is for one
-    /// that fell silent in the middle of a stream.
-    pub fn release(&mut self) {
-        self.blocks.release();
-    }
-
-    /// The memory held for reading, in bytes, without what was handed out.
-    pub fn memory(&self) -> usize {
-        self.blocks.memory()
+        &mut self.unread
     }
 
     /// The next packet, or `None` while it is not complete. After an error, the same error for ever.
@@ -89,13 +82,8 @@ impl Opener {
         reason = "an iterator could not be given new keys between two packets"
     )]
     pub fn next(&mut self) -> Result<Option<Packet>, PacketError> {
-        let opened = self.open_next();
-        match opened {
-            Ok(None) => self.blocks.rest(),
-            Ok(Some(_)) => {}
-            Err(error) => self.state = State::Failed(error),
-        }
-        opened
+        self.open_next()
+            .inspect_err(|error| self.state = State::Failed(*error))
     }
 
     /// Changes keys: what follows the packet that was returned last is opened with `protection`. Under strict kex
@@ -132,12 +120,11 @@ impl Opener {
     }
 
     fn open_next(&mut self) -> Result<Option<Packet>, PacketError> {
-        self.blocks.note_arrivals();
         let (length, doomed) = match self.state {
             State::Failed(error) => return Err(error),
             State::ExpectRest { length, doomed } => (length, doomed),
             State::ExpectHead => {
-                let Some(head) = self.blocks.unread.get_mut(..self.shape.head_bytes) else {
+                let Some(head) = self.unread.get_mut(..self.shape.head_bytes) else {
                     return Ok(None);
                 };
                 let declared = self.protection.packet_length(self.sequence, head);
@@ -153,7 +140,7 @@ impl Opener {
         let whole = length
             .saturating_add(LENGTH_BYTES)
             .saturating_add(self.shape.tag_bytes);
-        let Some(packet) = self.blocks.unread.get_mut(..whole) else {
+        let Some(packet) = self.unread.get_mut(..whole) else {
             return Ok(None);
         };
         self.protection.open(self.sequence, packet)?;
@@ -163,7 +150,7 @@ impl Opener {
         let payload_bytes = unpad(packet, length)?;
         let sequence = self.count(whole)?;
         self.state = State::ExpectHead;
-        let payload = self.blocks.take(whole, HEADER_BYTES, payload_bytes);
+        let payload = self.take(whole, payload_bytes);
         Ok(Some(Packet { sequence, payload }))
     }
 
@@ -213,6 +200,24 @@ impl Opener {
         self.bytes = self.bytes.saturating_add(u64::from(u32_saturating(whole)));
         Ok(sequence)
     }
+
+    /// Takes a packet of `whole` bytes, tag included, from the front and returns its payload.
+    fn take(&mut self, whole: usize, payload_bytes: usize) -> Bytes {
+        let payload_end = HEADER_BYTES.saturating_add(payload_bytes);
+        match self.unread.get(HEADER_BYTES..payload_end) {
+            Some(payload) if payload_bytes < SMALL_PAYLOAD_BYTES => {
+                let payload = Bytes::copy_from_slice(payload);
+                self.unread.advance(whole);
+                payload
+            }
+            _ => {
+                let mut packet = self.unread.split_to(whole);
+                packet.truncate(payload_end);
+                packet.advance(HEADER_BYTES);
+                packet.freeze()
+            }
+        }
+    }
 }
 
 /// The payload's length in a packet that is plaintext now.
@@ -246,7 +251,7 @@ impl std::fmt::Debug for Opener {
             .field("state", &self.state)
             .field("sequence", &self.sequence)
             .field("packets", &self.packets)
-            .field("unread", &self.blocks.unread.len())
+            .field("unread", &self.unread.len())
             .finish_non_exhaustive()
     }
 }

@@ -111,7 +111,8 @@ impl Sealer {
         }
     }
 
-    /// The bytes to send. They may be taken from the front, or the whole vector swapped for an empty one.
+    /// The bytes to send. Take some from the front, or swap the whole vector for an empty one, and say how many were
+    /// taken with [`transmitted`](Sealer::transmitted).
     pub const fn outbox(&mut self) -> &mut Vec<u8> {
         &mut self.outbox
     }
@@ -121,20 +122,15 @@ impl Sealer {
         self.outbox.len()
     }
 
-    /// Removes `count` bytes that were sent from the front of the outbox. An outbox that is empty after little was
-    /// sent keeps next to no memory.
+    /// Says that `count` bytes were taken from the outbox. An outbox that is empty after little was sent keeps next
+    /// to no memory, and no empty outbox keeps more than 1 MiB.
     pub fn transmitted(&mut self, count: usize) {
-        if count < self.outbox.len() {
-            self.outbox.drain(..count);
-            return;
-        }
-        self.outbox.clear();
         let keep = if count < QUIET_SEND_BYTES {
             IDLE_OUTBOX_BYTES
         } else {
             MAX_OUTBOX_BYTES
         };
-        if self.outbox.capacity() > keep {
+        if self.outbox.is_empty() && self.outbox.capacity() > keep {
             self.outbox = Vec::new();
         }
     }
