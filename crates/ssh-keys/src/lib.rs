@@ -31,7 +31,7 @@ mod fingerprint;
 mod format;
 pub mod known_hosts;
 mod lines;
-mod pattern;
+pub mod pattern;
 mod private_key;
 mod public_key;
 mod signature;

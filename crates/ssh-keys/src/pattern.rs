@@ -5,7 +5,7 @@
 ///
 /// Only the last `*` is ever returned to: once a later `*` is reached, a longer match of an earlier one cannot help. So
 /// the work is at most one step for each pair of bytes, and no pattern makes it explode.
-pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
