@@ -1,0 +1,76 @@
+//! Every number a peer may choose, with the most this crate takes and why.
+
+/// The most bytes of a peer's description of a failure that are kept: it is for people.
+pub const MAX_DESCRIPTION_BYTES: usize = 1024;
+
+/// What one channel may write in its turn while others wait for room in the outbox, in bytes.
+pub const TURN_BYTES: usize = 64 * 1024;
+
+/// Chunks shorter than this are copied out of the packet they came in: a small chunk must not keep a large read block
+/// alive.
+pub const SMALL_CHUNK_BYTES: usize = 1024;
+
+/// What may lie unread in one stream of a channel before its chunks are copied out of the read blocks they came in: a
+/// reader that stands still holds on to its own bytes and no others. Less would make readers copy that are only a few
+/// reads of the socket behind.
+pub const BORROWED_BYTES: usize = 512 * 1024;
+
+/// The window a channel gets when the connection's budget is used up: it works, slowly, and the sum over all channels
+/// stays small.
+pub const MIN_WINDOW_BYTES: u32 = 4 * 1024;
+
+/// The window a channel gets when half of the connection's budget is used up.
+pub const MODEST_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// The largest `max_packet` this crate offers or makes use of: what fits into a packet with its fields, padding and
+/// integrity check.
+pub const MAX_PACKET_DATA_BYTES: u32 = 255 * 1024;
+
+/// The longest fields of a request or an open that are sent, in bytes.
+pub const MAX_FIELDS_BYTES: usize = 255 * 1024;
+
+/// What may wait of control messages while keys are being changed, in bytes, before the application's own requests and
+/// opens are refused.
+pub const BUSY_BYTES: usize = 256 * 1024;
+
+/// The most control messages that wait while keys are being changed, in bytes. Closing and crediting every channel needs
+/// a third of it; a peer that makes us owe it more ends the connection.
+pub const MAX_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
+
+/// How much of a connection a peer may use up. Each bound ends the connection or refuses, as it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Channels at a time, both sides' and those included that are closed but not yet read to the end. An open beyond
+    /// it is refused with RESOURCE_SHORTAGE, one of our own with [`Misuse::TooManyChannels`](crate::Misuse).
+    pub channels: usize,
+    /// Opens of the peer that wait for the application's answer. One beyond it is refused with RESOURCE_SHORTAGE.
+    pub pending_opens: usize,
+    /// Requests of the peer on one channel, or about the connection, that wait for an answer. One beyond it ends the
+    /// connection: no peer in use sends more than a handful ahead.
+    pub replies_due: usize,
+    /// Our own requests on one channel, or about the connection, that wait for an answer. One beyond it is
+    /// [`Misuse::TooManyRequests`](crate::Misuse).
+    pub replies_expected: usize,
+    /// The fields of one request or open, in bytes. Longer ones are answered with FAILURE. One argument of a program
+    /// may have 128 KiB on Linux.
+    pub request_bytes: usize,
+    /// Messages of data without data that may come in a row on a channel; one more ends the connection.
+    pub empty_data: u32,
+    /// Replies to nothing that are passed over; one more ends the connection. Some servers answer requests that
+    /// wanted no reply.
+    pub unsolicited_replies: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            channels: 16_384,
+            pending_opens: 1_024,
+            replies_due: 1_024,
+            replies_expected: 1_024,
+            request_bytes: 160 * 1024,
+            empty_data: 1_000,
+            unsolicited_replies: 64,
+        }
+    }
+}
