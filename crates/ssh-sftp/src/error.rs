@@ -33,8 +33,9 @@ pub enum Misbehaviour {
         length: u32,
     },
     /// Text came where the first message was expected: a start-up file of the login shell prints something.
-    #[error("text came where SFTP was expected, beginning with {:?}", String::from_utf8_lossy(.0))]
-    TextBeforeVersion([u8; 4]),
+    /// This is how it begins.
+    #[error("text came where SFTP was expected: {0:?}")]
+    TextBeforeVersion(String),
     /// A message does not decode.
     #[error("{message} does not decode: {error}")]
     Undecodable {

@@ -64,20 +64,16 @@ impl Framing {
         Ok(Some(self.split(wanted)))
     }
 
-    /// The first four bytes that wait.
-    pub(crate) fn first_four(&self) -> Option<[u8; 4]> {
-        let mut bytes = self
-            .chunks
-            .iter()
-            .map(|chunk| &**chunk)
-            .chain([&*self.small])
-            .flatten()
-            .copied();
-        Some([bytes.next()?, bytes.next()?, bytes.next()?, bytes.next()?])
+    /// The bytes that wait, in their order.
+    pub(crate) fn bytes(&self) -> impl Iterator<Item = u8> {
+        let chunks = self.chunks.iter().map(|chunk| &**chunk);
+        chunks.chain([&*self.small]).flatten().copied()
     }
 
     fn declared(&self) -> Option<u32> {
-        self.first_four().map(u32::from_be_bytes)
+        let mut bytes = self.bytes();
+        let length = [bytes.next()?, bytes.next()?, bytes.next()?, bytes.next()?];
+        Some(u32::from_be_bytes(length))
     }
 
     fn push(&mut self, chunk: Bytes) {

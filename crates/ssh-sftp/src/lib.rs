@@ -22,6 +22,44 @@
 //! | §7 responses | [`Reply`], [`Status`] |
 //! | §8 extensions, and OpenSSH's `PROTOCOL` §4 | [`extension`] |
 //!
+//! Both seats, with nothing between them:
+//!
+//! ```
+//! use ssh_sftp::messages::Stat;
+//! use ssh_sftp::server::{self, Incoming};
+//! use ssh_sftp::{Attributes, Client, Server, client};
+//!
+//! let (mut client, mut server) = (Client::new(), Server::new(server::Config::default()));
+//! let mut asked = None;
+//! loop {
+//!     while let Some(bytes) = client.output().take() {
+//!         server.receive(bytes);
+//!     }
+//!     while let Some(event) = server.poll()? {
+//!         if let server::Event::Request(Incoming::Stat(question)) = event {
+//!             assert_eq!(question.request.path, b"/etc/motd");
+//!             server.answer(question.reply.attributes(Attributes::with_size(42)));
+//!         }
+//!     }
+//!     while let Some(bytes) = server.output().take() {
+//!         client.receive(bytes);
+//!     }
+//!     match client.poll()? {
+//!         Some(client::Event::Ready { .. }) => {
+//!             let path = b"/etc/motd".to_vec();
+//!             asked = Some(client.request(&Stat { path })?);
+//!         }
+//!         Some(client::Event::Reply { id, reply }) => {
+//!             assert_eq!(Some(id), asked);
+//!             assert_eq!(reply.answer::<Stat>()?.size, Some(42));
+//!             break;
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! What is deliberately absent: files (the server machine asks the application), path checks beyond what the
 //! protocol itself needs, the text of long names, versions 4 to 6 (their status codes are known by name; a later
 //! version would enter through `messages::Body` and [`messages::Version`]), and `SSH_FXP_SYMLINK` in the

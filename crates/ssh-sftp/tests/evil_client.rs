@@ -255,7 +255,8 @@ fn a_flood_of_requests_stops_at_the_number_in_work() {
     assert!(taken * stat.len() < 2 * 262_144, "{taken}");
     // One answer makes room for one request.
     server.answer(waiting.pop().unwrap().status(StatusCode::NO_SUCH_FILE));
-    assert!(matches!(server.poll(), Ok(Some(Event::Request(_)))));
+    let next = server.poll();
+    assert!(matches!(next, Ok(Some(Event::Request(_)))));
     assert!(matches!(server.poll(), Ok(None)));
 }
 
@@ -313,8 +314,8 @@ fn reads_in_work_count_by_what_they_will_give() {
     for question in questions {
         server.answer(question.status(StatusCode::EOF));
     }
-    let small = std::iter::from_fn(|| server.poll().unwrap()).count();
-    assert_eq!(small, 5);
+    let next: Vec<Event> = std::iter::from_fn(|| server.poll().unwrap()).collect();
+    assert_eq!(next.len(), 5);
 }
 
 #[test]
@@ -342,4 +343,28 @@ fn success_is_no_answer_to_a_question() {
     };
     server.answer(incoming.status(StatusCode::OK));
     assert_eq!(refusal(&mut server), StatusCode::FAILURE);
+}
+
+#[test]
+fn a_request_that_is_dropped_is_answered_with_a_failure() {
+    let mut server = started_server(Config::default());
+    let stat = message(17, &cat(&[&ID, &string(b"/")]));
+    for drop_the_response in [false, true] {
+        give(&mut server, &stat);
+        let Ok(Some(Event::Request(incoming))) = server.poll() else {
+            panic!("no request");
+        };
+        assert_eq!(server.in_work(), 1);
+        if drop_the_response {
+            drop(incoming.status(StatusCode::NO_SUCH_FILE));
+        } else {
+            drop(incoming);
+        }
+        assert_eq!(refusal(&mut server), StatusCode::FAILURE);
+    }
+    // A request that outlives its server is nobody's any more.
+    give(&mut server, &stat);
+    let event = server.poll();
+    drop(server);
+    drop(event);
 }

@@ -95,7 +95,8 @@ fn more_data_than_was_asked_for_is_refused() {
 
 #[test]
 fn a_reply_of_the_wrong_kind_is_refused() {
-    let rows: [(fn(&mut Client), Vec<u8>, &str); 7] = [
+    type Row = (fn(&mut Client), Vec<u8>, &'static str);
+    let rows: [Row; 7] = [
         (asked_to_read, message(105, &[0; 8]), "SSH_FXP_ATTRS"),
         (asked_to_read, message(101, &[0; 16]), "SSH_FXP_STATUS"), // success without data
         (asked_to_stat, message(103, &[0; 8]), "SSH_FXP_DATA"),
@@ -236,7 +237,10 @@ fn the_first_message_must_be_version_3() {
         Error::PeerMisbehaved(Misbehaviour::Undecodable { .. })
     ));
     let text = first(b"Welcome to the machine\r\n");
-    assert!(text.to_string().contains("\"Welc\""), "{text}");
+    assert!(
+        text.to_string().contains("\"Welcome to the machine\\r\\n\""),
+        "{text}"
+    );
 }
 
 #[test]

@@ -221,16 +221,13 @@ impl Client {
     /// The next message. Where the first one has an impossible length that reads as text, it is not SFTP at all: a
     /// start-up file of the remote shell prints something, and the error should say what.
     fn next_message(&mut self) -> Result<Option<Bytes>, Misbehaviour> {
-        let first_four = self.framing.first_four().unwrap_or_default();
-        let result = self.framing.take();
-        let is_text = first_four
-            .iter()
-            .all(|byte| byte.is_ascii_graphic() || b" \t\r\n\x1b".contains(byte));
-        match (&self.state, result) {
-            (State::ExpectVersion, Err(Misbehaviour::MessageTooLong { .. })) if is_text => {
-                Err(Misbehaviour::TextBeforeVersion(first_four))
+        match (self.framing.take(), &self.state) {
+            (Err(Misbehaviour::MessageTooLong { length }), State::ExpectVersion) if is_text(length) => {
+                let beginning: Vec<u8> = self.framing.bytes().take(MAX_SHOWN_BYTES).collect();
+                let text = String::from_utf8_lossy(&beginning).into_owned();
+                Err(Misbehaviour::TextBeforeVersion(text))
             }
-            (_, result) => result,
+            (result, _) => result,
         }
     }
 
@@ -302,6 +299,14 @@ impl Waiting {
             }),
         }
     }
+}
+
+/// The most bytes of something that is not SFTP that an error shows.
+const MAX_SHOWN_BYTES: usize = 80;
+
+fn is_text(length: u32) -> bool {
+    let printable = |byte: &u8| byte.is_ascii_graphic() || b" \t\r\n\x1b".contains(byte);
+    length.to_be_bytes().iter().all(printable)
 }
 
 fn undecodable(number: u8, error: DecodeError) -> Error {

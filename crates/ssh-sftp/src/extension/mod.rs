@@ -25,9 +25,11 @@ pub use lsetstat::LSetStat;
 pub use posix_rename::PosixRename;
 pub use statvfs::{FStatVfs, StatVfs, StatVfsReply};
 
+use std::sync::mpsc::Sender;
+
 use crate::Status;
 use crate::messages::{Body, ExtensionPair, Extensions, Layout, Request};
-use crate::server::{Question, Response};
+use crate::server::{Abandoned, Question, Response};
 use crate::wire::DecodeError;
 
 extensions! {
@@ -164,12 +166,8 @@ macro_rules! extensions {
                 match self { $( Self::$name(question) => question.request.objection(), )* }
             }
 
-            pub(crate) fn weight(&self) -> usize {
-                match self { $( Self::$name(question) => question.reply.weight(), )* }
-            }
-
-            pub(crate) fn weigh(&mut self, bytes: usize) {
-                match self { $( Self::$name(question) => question.reply.weigh(bytes), )* }
+            pub(crate) fn begin(&mut self, message_bytes: usize, left: Sender<Abandoned>) -> usize {
+                match self { $( Self::$name(question) => question.reply.begin(message_bytes, left), )* }
             }
         }
     };

@@ -1,10 +1,13 @@
 //! Requests as they come out of the server machine: one variant for each of the draft, typed by its answer.
 
+use std::sync::mpsc::Sender;
+
 use crate::extension::{ExtendedQuestion, Extension};
 use crate::messages::{
     Body, Close, FSetStat, FStat, LStat, Layout, MkDir, Open, OpenDir, Read, ReadDir, ReadLink, RealPath,
     Remove, Rename, Request, RmDir, SetStat, Stat, Symlink, Write, each_request,
 };
+use crate::server::question::Abandoned;
 use crate::server::{Question, Response};
 use crate::wire::DecodeError;
 use crate::{MAX_OFFSET, Status};
@@ -77,18 +80,11 @@ macro_rules! incoming {
                 }
             }
 
-            /// What the request takes of the server's budget.
-            pub(super) fn weight(&self) -> usize {
+            /// Takes a place among the requests in work; what the request weighs there.
+            pub(super) fn begin(&mut self, message_bytes: usize, left: Sender<Abandoned>) -> usize {
                 match self {
-                    $( Self::$name(question) => question.reply.weight(), )*
-                    Self::Extended(question) => question.weight(),
-                }
-            }
-
-            fn weigh(&mut self, message_bytes: usize) {
-                match self {
-                    $( Self::$name(question) => question.reply.weigh(message_bytes), )*
-                    Self::Extended(question) => question.weigh(message_bytes),
+                    $( Self::$name(question) => question.reply.begin(message_bytes, left), )*
+                    Self::Extended(question) => question.begin(message_bytes, left),
                 }
             }
         }
@@ -102,13 +98,12 @@ impl Incoming {
         ExtendedQuestion::take(extension, id, body).map(Self::Extended)
     }
 
-    /// Cuts what the client asks for down to the server's limits and weighs what is left.
-    pub(super) fn bound(&mut self, read_bytes: u32, message_bytes: usize) {
+    /// Cuts what the client asks for down to the server's limit.
+    pub(super) fn limit_data(&mut self, bytes: u32) {
         if let Self::Read(question) = self {
-            question.request.length = question.request.length.min(read_bytes);
-            question.reply.limit_data(crate::wire::usize_from(read_bytes));
+            question.request.length = question.request.length.min(bytes);
+            question.reply.limit_data(crate::wire::usize_from(bytes));
         }
-        self.weigh(message_bytes);
     }
 
     /// What is answered at once because no file system could do anything with the request.

@@ -21,6 +21,10 @@ pub use handles::{DEFAULT_MAX_HANDLES, Handles};
 pub use incoming::Incoming;
 pub use question::{Question, ReplyDue, Response};
 
+pub(crate) use question::Abandoned;
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
 use crate::extension::{Extension, Limits as LimitsRequest, LimitsReply};
 use crate::framing::Framing;
 use crate::messages::{
@@ -91,6 +95,8 @@ pub struct Server {
     in_work: usize,
     /// What the requests in work weigh.
     in_work_bytes: usize,
+    /// Requests that were dropped without an answer, from wherever that happened.
+    abandoned: (Sender<Abandoned>, Receiver<Abandoned>),
 }
 
 #[derive(Debug)]
@@ -113,6 +119,7 @@ impl Server {
             state: State::ExpectInit,
             in_work: 0,
             in_work_bytes: 0,
+            abandoned: channel(),
         }
     }
 
@@ -146,9 +153,20 @@ impl Server {
 
     /// Sends an answer. [`poll`](Self::poll) afterwards: there may be room for the next request.
     pub fn answer(&mut self, response: Response) {
-        self.in_work = self.in_work.saturating_sub(1);
-        self.in_work_bytes = self.in_work_bytes.saturating_sub(response.weight);
         self.output.written(&response.head, response.payload.as_ref());
+        self.free_place(response.place.leave());
+    }
+
+    fn free_place(&mut self, weight: usize) {
+        self.in_work = self.in_work.saturating_sub(1);
+        self.in_work_bytes = self.in_work_bytes.saturating_sub(weight);
+    }
+
+    fn refuse_abandoned(&mut self) {
+        while let Ok(abandoned) = self.abandoned.1.try_recv() {
+            self.free_place(abandoned.weight);
+            self.refuse(abandoned.id, Status::failure("the server gave up on the request"));
+        }
     }
 
     /// The next event; `None` when bytes, answers, or the sending of replies must come first. An error is final:
@@ -157,6 +175,7 @@ impl Server {
         if let State::Broken(error) = &self.state {
             return Err(error.clone());
         }
+        self.refuse_abandoned();
         let result = self.next_event();
         if let Err(error) = &result {
             self.state = State::Broken(error.clone());
@@ -241,9 +260,10 @@ impl Server {
             self.refuse(id, status);
             return Ok(None);
         }
-        incoming.bound(self.config.limits.data_bytes, message.len());
+        incoming.limit_data(self.config.limits.data_bytes);
+        let weight = incoming.begin(message.len(), self.abandoned.0.clone());
         self.in_work = self.in_work.saturating_add(1);
-        self.in_work_bytes = self.in_work_bytes.saturating_add(incoming.weight());
+        self.in_work_bytes = self.in_work_bytes.saturating_add(weight);
         Ok(Some(incoming))
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
+use std::sync::mpsc::Sender;
 
 use crate::messages::{Answer, Handle, Layout, Name, Reply, Request};
 use crate::outbox::write_message;
@@ -28,10 +29,14 @@ pub struct Question<R: Request> {
 impl<R: Request> Question<R> {
     pub(crate) fn new(id: u32, request: R) -> Self {
         let asked = request.asked_bytes();
-        let reply = ReplyDue {
+        let place = Place {
             id,
-            asked,
             weight: 0,
+            left: None,
+        };
+        let reply = ReplyDue {
+            place,
+            asked,
             answers: PhantomData,
         };
         Self { request, reply }
@@ -39,15 +44,14 @@ impl<R: Request> Question<R> {
 }
 
 /// The answer that is due to an `R`. It has only the methods that answer such a request; each consumes it and
-/// gives a [`Response`] for [`Server::answer`](crate::Server::answer). One that is dropped leaves its client
-/// waiting and its place among the requests in work taken: answer every one, if only with a status.
+/// gives a [`Response`] for [`Server::answer`](crate::Server::answer). One that is dropped instead (its task was
+/// cancelled, or panicked) is answered with a failure at the server's next poll.
 #[derive(Debug)]
-#[must_use = "a request that is never answered keeps its client waiting"]
+#[must_use = "a request that is dropped is answered with a failure"]
 pub struct ReplyDue<R: Request> {
-    id: u32,
+    place: Place,
     /// The most bytes of file data the answer may carry.
     asked: usize,
-    weight: usize,
     answers: PhantomData<fn() -> R>,
 }
 
@@ -57,7 +61,42 @@ pub struct ReplyDue<R: Request> {
 pub struct Response {
     pub(crate) head: Vec<u8>,
     pub(crate) payload: Option<Bytes>,
+    pub(crate) place: Place,
+}
+
+/// A request's place among those in work. Dropping it while it is taken tells the server.
+#[derive(Debug)]
+pub(crate) struct Place {
+    id: u32,
+    weight: usize,
+    /// Where to tell that the place was left without an answer; `None` before the request is in work, and after its
+    /// answer was given.
+    left: Option<Sender<Abandoned>>,
+}
+
+/// A request that was dropped without an answer.
+#[derive(Debug)]
+pub(crate) struct Abandoned {
+    pub(crate) id: u32,
     pub(crate) weight: usize,
+}
+
+impl Place {
+    /// The answer was given: what the request weighed.
+    pub(crate) fn leave(mut self) -> usize {
+        self.left = None;
+        self.weight
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(left) = self.left.take() {
+            let (id, weight) = (self.id, self.weight);
+            // The server may be gone by then; nobody waits for this request any more.
+            let _ = left.send(Abandoned { id, weight });
+        }
+    }
 }
 
 impl<R: Request> ReplyDue<R> {
@@ -78,20 +117,19 @@ impl<R: Request> ReplyDue<R> {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.id
+        self.place.id
     }
 
-    /// Sets what the request weighs in the server's budget: its own bytes or those of its answer.
-    pub(crate) fn weigh(&mut self, message_bytes: usize) {
-        self.weight = message_bytes.max(self.asked).saturating_add(BASE_WEIGHT_BYTES);
+    /// Takes a place among the requests in work. In the server's budget it weighs the request's own bytes or those of
+    /// its answer, whichever are more; `left` is told when the place is left without an answer.
+    pub(crate) fn begin(&mut self, message_bytes: usize, left: Sender<Abandoned>) -> usize {
+        self.place.weight = message_bytes.max(self.asked).saturating_add(BASE_WEIGHT_BYTES);
+        self.place.left = Some(left);
+        self.place.weight
     }
 
     pub(crate) fn limit_data(&mut self, bytes: usize) {
         self.asked = self.asked.min(bytes);
-    }
-
-    pub(crate) fn weight(&self) -> usize {
-        self.weight
     }
 
     pub(crate) fn reply(self, reply: &Reply) -> Response {
@@ -102,13 +140,13 @@ impl<R: Request> ReplyDue<R> {
     fn response(self, number: u8, payload: Option<Bytes>, fields: impl FnOnce(&mut Writer<'_>)) -> Response {
         let mut head = Vec::new();
         write_message(&mut head, number, payload.as_ref(), |out| {
-            out.uint32(self.id);
+            out.uint32(self.place.id);
             fields(out);
         });
         Response {
             head,
             payload,
-            weight: self.weight,
+            place: self.place,
         }
     }
 }
