@@ -368,3 +368,14 @@ fn a_request_that_is_dropped_is_answered_with_a_failure() {
     drop(server);
     drop(event);
 }
+
+#[test]
+fn an_answer_no_client_would_take_becomes_a_failure() {
+    let mut server = started_server(Config::default());
+    give(&mut server, &message(16, &cat(&[&ID, &string(b"x")])));
+    let Ok(Some(Event::Request(Incoming::RealPath(question)))) = server.poll() else {
+        panic!("no REALPATH");
+    };
+    server.answer(question.reply.path(vec![b'a'; 200_000]));
+    assert_eq!(refusal(&mut server), StatusCode::FAILURE);
+}

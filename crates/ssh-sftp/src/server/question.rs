@@ -9,7 +9,7 @@ use crate::messages::{Answer, Handle, Layout, Name, Reply, Request};
 use crate::outbox::write_message;
 use crate::wire::Writer;
 use crate::wire::bytes::Bytes;
-use crate::{Attributes, Status};
+use crate::{Attributes, MAX_MESSAGE_BYTES, Status};
 
 /// The most bytes of names in one reply: a message that every client must take (draft §3: 34,000 bytes).
 const NAMES_BYTES: usize = 32 * 1024;
@@ -137,12 +137,27 @@ impl<R: Request> ReplyDue<R> {
         self.response(reply.number(), payload, |out| reply.put(out))
     }
 
-    fn response(self, number: u8, payload: Option<Bytes>, fields: impl FnOnce(&mut Writer<'_>)) -> Response {
+    fn response(
+        self,
+        number: u8,
+        mut payload: Option<Bytes>,
+        fields: impl FnOnce(&mut Writer<'_>),
+    ) -> Response {
+        let id = self.place.id;
         let mut head = Vec::new();
-        write_message(&mut head, number, payload.as_ref(), |out| {
-            out.uint32(self.place.id);
+        let bytes = write_message(&mut head, number, payload.as_ref(), |out| {
+            out.uint32(id);
             fields(out);
         });
+        if bytes > MAX_MESSAGE_BYTES {
+            // No client would take it: a name, a path or a text of absurd length.
+            let reply = Reply::Status(Status::failure("the answer is too long"));
+            (head, payload) = (Vec::new(), None);
+            write_message(&mut head, reply.number(), None, |out| {
+                out.uint32(id);
+                reply.put(out);
+            });
+        }
         Response {
             head,
             payload,
@@ -214,9 +229,6 @@ impl<R: Request<Answer = Vec<Name>>> ReplyDue<R> {
         }
         if count == 0 {
             return self.reply(&Reply::Status(Status::eof()));
-        }
-        if bytes.len() > crate::MAX_MESSAGE_BYTES.saturating_sub(64) {
-            return self.reply(&Reply::Status(Status::failure("a name is too long")));
         }
         self.response(crate::messages::NAME, None, |out| {
             out.uint32(count);
