@@ -113,10 +113,7 @@ impl Open for Opening {
             let opened = self.small.open_in_place(sequence, ciphertext, tag);
             return opened.map(|_| ()).map_err(|_| IntegrityError);
         }
-        self.bulk.check(sequence, ciphertext, tag)?;
-        let body = ciphertext.get_mut(LENGTH_BYTES..).ok_or(IntegrityError)?;
-        self.bulk.main_stream(sequence).apply_keystream(body);
-        Ok(())
+        self.bulk.open(sequence, ciphertext, tag)
     }
 }
 
@@ -140,17 +137,15 @@ impl Seal for Sealing {
         let (plaintext, tag) = packet
             .split_last_chunk_mut::<TAG_BYTES>()
             .ok_or(SealError::Refused)?;
-        let body_bytes = plaintext.len();
-        let (length, rest) = plaintext
-            .split_first_chunk_mut::<LENGTH_BYTES>()
-            .ok_or(SealError::Refused)?;
-        if body_bytes < BULK_BYTES {
-            self.small.seal_in_place(sequence, plaintext, tag);
-            return Ok(());
+        if plaintext.len() < LENGTH_BYTES {
+            // ring would panic.
+            return Err(SealError::Refused);
         }
-        self.bulk.length_stream(sequence).apply_keystream(length);
-        self.bulk.main_stream(sequence).apply_keystream(rest);
-        *tag = self.bulk.tag(sequence, plaintext);
+        if plaintext.len() < BULK_BYTES {
+            self.small.seal_in_place(sequence, plaintext, tag);
+        } else {
+            *tag = self.bulk.seal(sequence, plaintext);
+        }
         Ok(())
     }
 }
@@ -175,6 +170,22 @@ impl Keys {
             .and_then(|(main, length)| Some((*main, length.try_into().ok()?)));
         let (main, length) = halves.ok_or_else(|| wrong_length(key))?;
         Ok(Self { main, length })
+    }
+
+    /// Ciphers length and body in place and returns the tag.
+    fn seal(&self, sequence: u32, plaintext: &mut [u8]) -> [u8; TAG_BYTES] {
+        let (length, body) = plaintext.split_at_mut_checked(LENGTH_BYTES).unwrap_or_default();
+        self.length_stream(sequence).apply_keystream(length);
+        self.main_stream(sequence).apply_keystream(body);
+        self.tag(sequence, plaintext)
+    }
+
+    /// Checks length and body, and deciphers the body in place.
+    fn open(&self, sequence: u32, ciphertext: &mut [u8], tag: &[u8]) -> Result<(), IntegrityError> {
+        self.check(sequence, ciphertext, tag)?;
+        let body = ciphertext.get_mut(LENGTH_BYTES..).ok_or(IntegrityError)?;
+        self.main_stream(sequence).apply_keystream(body);
+        Ok(())
     }
 
     fn length_stream(&self, sequence: u32) -> ChaCha20 {
@@ -224,5 +235,34 @@ const fn wrong_length(key: &[u8]) -> KeysError {
         what: "key",
         needed: KEY_BYTES,
         found: key.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_implementations_make_the_same_packets() {
+        let key = [[7; 32], [9; 32]].concat().try_into().unwrap();
+        let (ring, crates) = (SealingKey::new(&key), Keys::new(&key).unwrap());
+        let opening = OpeningKey::new(&key);
+        for size in (4..700).chain([1024, BULK_BYTES - 8, BULK_BYTES, 32_768, 262_148]) {
+            for sequence in [0, 1, 0x0102_0304, u32::MAX] {
+                let plaintext: Vec<u8> = (0..=250).cycle().take(size).collect();
+                let (mut by_ring, mut by_crates, mut tag) =
+                    (plaintext.clone(), plaintext.clone(), [0; TAG_BYTES]);
+                ring.seal_in_place(sequence, &mut by_ring, &mut tag);
+                assert_eq!(crates.seal(sequence, &mut by_crates), tag, "{size}");
+                assert_eq!(by_crates, by_ring, "{size}");
+                assert_eq!(crates.open(sequence, &mut by_ring, &tag), Ok(()));
+                let opened = opening.open_in_place(sequence, &mut by_crates, &tag).unwrap();
+                assert_eq!(
+                    (opened, &by_ring[4..]),
+                    (&plaintext[4..], &plaintext[4..]),
+                    "{size}"
+                );
+            }
+        }
     }
 }

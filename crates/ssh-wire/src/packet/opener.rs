@@ -255,3 +255,21 @@ impl std::fmt::Debug for Opener {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sealer;
+
+    #[test]
+    fn keys_wear_out_after_two_to_the_32nd_packet() {
+        let (mut sealer, mut opener) = (Sealer::new([1; 32]), Opener::new());
+        opener.set_protection(Box::new(Plain), true);
+        opener.packets = MAX_PACKETS_PER_KEY - 1;
+        sealer.seal_payload(b"x");
+        sealer.seal_payload(b"y");
+        opener.read_buffer().extend_from_slice(sealer.outbox());
+        assert!(opener.next().unwrap().is_some());
+        assert_eq!(opener.next(), Err(PacketError::KeyWornOut));
+    }
+}

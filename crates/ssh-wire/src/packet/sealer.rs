@@ -247,3 +247,25 @@ impl std::fmt::Debug for Sealer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_wear_out_after_two_to_the_32nd_packet() {
+        let mut sealer = Sealer::new([1; 32]);
+        sealer.set_protection(Box::new(Plain), true);
+        sealer.packets = MAX_PACKETS_PER_KEY - 1;
+        sealer.try_seal_payload(b"x").unwrap();
+        let sent = sealer.outbox_len();
+        assert_eq!(sealer.try_seal_payload(b"x"), Err(SealError::KeyWornOut));
+        assert_eq!(
+            (sealer.failure(), sealer.outbox_len()),
+            (Some(SealError::KeyWornOut), sent)
+        );
+        // New keys do not help: the peer has not heard what was not sealed.
+        sealer.set_protection(Box::new(Plain), true);
+        assert_eq!(sealer.try_seal_payload(b"x"), Err(SealError::KeyWornOut));
+    }
+}
