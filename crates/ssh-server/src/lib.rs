@@ -1,1 +1,95 @@
-//! placeholder
+//! An SSH server as a library: listen, let people in, serve their sessions, files and forwards.
+//!
+//! ```text
+//!                        Server ── one task for each connection ──▶ Application
+//!   Listening ─accept─▶  limits, key exchange, login  ─asks─────────▶ password, public_key
+//!                        sessions: a stream of typed requests ──────▶ session   ──▶ Services: programs, files
+//!                        direct-tcpip ──────────────────────────────▶ direct_tcpip
+//! ```
+//!
+//! Implement [`Application`]; what you leave out refuses. [`AuthorizedKeysFiles`] answers for keys in files,
+//! [`Services`] serves whole sessions: real programs ([`Programs`]) and the subsystem `sftp` over a
+//! [`Filesystem`](filesystem::Filesystem).
+//!
+//! ```no_run
+//! use ssh_server::filesystem::Local;
+//! use ssh_server::keys::PublicKey;
+//! use ssh_server::{Account, Application, AuthorizedKeysFiles, Candidate, Decision, Programs, Server, Services, Session};
+//!
+//! struct LoginServer {
+//!     account: Account,
+//!     keys: AuthorizedKeysFiles,
+//!     services: Services,
+//! }
+//!
+//! impl Application for LoginServer {
+//!     async fn public_key(&self, candidate: &Candidate, key: &PublicKey) -> Decision {
+//!         if candidate.user != self.account.name {
+//!             return Decision::Refuse;
+//!         }
+//!         self.keys.decide(&self.account, candidate, key).await
+//!     }
+//!
+//!     async fn session(&self, session: Session) {
+//!         self.services.serve(session).await;
+//!     }
+//! }
+//!
+//! # async fn run(host_key: ssh_server::keys::PrivateKey) -> Result<(), Box<dyn std::error::Error>> {
+//! let account = Account::current()?;
+//! let services = Services::new().sftp(Local::new(&account.home)).programs(Programs::new(account.clone()));
+//! let application = LoginServer { account, keys: AuthorizedKeysFiles::default(), services };
+//! let listening = Server::builder().host_key(host_key).listen(("127.0.0.1", 2222), application).await?;
+//! listening.wait().await;
+//! # Ok(()) }
+//! ```
+//!
+//! | what | where | source |
+//! |---|---|---|
+//! | sessions: environment, programs, shells, subsystems, signals, exit | [`Session`], [`Services`] | RFC 4254 §6 |
+//! | connections through the server | [`Application::direct_tcpip`], [`forward`] | RFC 4254 §7.2 |
+//! | files | [`filesystem`] | draft-ietf-secsh-filexfer-02, OpenSSH `PROTOCOL` §4 |
+//! | keys that may log in | [`AuthorizedKeysFiles`] | sshd(8) |
+//! | limits | [`Limits`] | sshd_config(5), `MaxStartups` and its neighbours |
+//!
+//! What is deliberately absent: changing users (programs run as whoever runs the server), terminals, listening for
+//! clients (`tcpip-forward`), agent and X11 forwarding. Each is refused to the client that asks for it.
+
+#![forbid(unsafe_code)]
+
+mod account;
+mod application;
+mod authorize;
+mod child;
+mod config;
+mod connection;
+mod environment;
+mod error;
+pub mod filesystem;
+pub mod forward;
+mod limits;
+mod peer;
+mod permissions;
+mod process;
+mod pump;
+mod server;
+mod services;
+mod session;
+mod sftp_subsystem;
+
+pub use account::Account;
+pub use application::{Application, Candidate, Decision, Login, constant_time_eq};
+pub use authorize::AuthorizedKeysFiles;
+pub use config::Config;
+pub use environment::AcceptEnvironment;
+pub use error::Error;
+pub use forward::{Destination, Forward, NotADestination, Target};
+pub use limits::{Limits, MaxStartups, NotMaxStartups};
+pub use peer::Peer;
+pub use permissions::Permissions;
+pub use process::Programs;
+pub use server::{Builder, Listening, Server};
+pub use services::Services;
+pub use session::{Asked, Program, Request, Session, Start};
+#[doc(no_inline)]
+pub use ssh_tokio::{self as tokio_driver, Keepalive, auth, channel, kex, keys, sftp, wire};

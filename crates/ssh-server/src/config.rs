@@ -1,0 +1,81 @@
+//! Everything about a server that has a sensible default: each layer's own policy, and the few of this crate.
+
+use std::time::Duration;
+
+use crate::auth::{self, method};
+use crate::channel::{self, DirectTcpip, SESSION};
+use crate::kex;
+use crate::limits::Limits;
+use crate::tokio_driver::{self, Keepalive};
+
+/// The policies of all layers. Take the default and change what you must:
+/// `Config { password_login: true, ..Config::default() }`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Identification line, algorithms, rekeying ([`kex::Config`]).
+    pub transport: kex::Config,
+    /// Windows, packet sizes, numbers of channels ([`channel::Config`]). Which channel types may be opened is set by
+    /// the server, whatever stands here.
+    pub connection: channel::Config,
+    /// When to ask a silent client for a sign of life, and when to give it up; `None`: never. Every 15 seconds and
+    /// after three silent ones unless set.
+    pub keepalive: Option<Keepalive>,
+    /// Whether login by public key is offered. On by default.
+    pub public_key_login: bool,
+    /// Whether login by password is offered. Off by default: an offer invites the whole world to guess.
+    pub password_login: bool,
+    /// A text to show before the login.
+    pub banner: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            transport: kex::Config::default(),
+            connection: channel::Config::default(),
+            keepalive: Some(Keepalive::default()),
+            public_key_login: true,
+            password_login: false,
+            banner: None,
+        }
+    }
+}
+
+impl Config {
+    /// The login's policy, with `grace` left for it.
+    pub(crate) fn login(&self, limits: &Limits, grace: Duration) -> auth::server::Policy {
+        let offered = [
+            (self.public_key_login, method::PUBLICKEY),
+            (self.password_login, method::PASSWORD),
+        ];
+        auth::server::Policy {
+            methods: offered
+                .into_iter()
+                .filter_map(|(offered, method)| offered.then_some(method))
+                .collect(),
+            key_algorithms: self.transport.login_signatures.clone(),
+            max_attempts: limits.max_auth_tries,
+            login_grace: grace,
+            banner: self.banner.clone(),
+            ..auth::server::Policy::default()
+        }
+    }
+
+    /// The channels' policy: sessions and connections through the server, and nothing else.
+    pub(crate) fn channels(&self) -> channel::Config {
+        channel::Config {
+            accept_opens: vec![SESSION, DirectTcpip::NAME],
+            ..self.connection.clone()
+        }
+    }
+
+    pub(crate) fn driver(&self) -> tokio_driver::Config {
+        tokio_driver::Config {
+            keepalive: self.keepalive,
+            incoming: WAITING_OPENS,
+        }
+    }
+}
+
+/// Opens and global requests of one client that may wait until they are looked at, which takes a moment at most.
+const WAITING_OPENS: usize = 1024;

@@ -1,0 +1,346 @@
+//! One connection from its first byte to its last.
+//!
+//! ```text
+//!  key exchange ──▶ login ──▶ channels: sessions and forwards, each a task of its own ──▶ over
+//!  └── within the grace time, ─┘   │
+//!      counted by the doorkeeper   └── global requests: refused
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::application::{Application, Candidate, Decision, Login};
+use crate::auth::server::{Attempt, Authenticator, Event, Verdict};
+use crate::auth::{self, Authenticated};
+use crate::channel::{self, ChannelType, Connection, OpenFailureReason};
+use crate::config::Config;
+use crate::error::Error;
+use crate::forward;
+use crate::kex::{self, DisconnectReason, Handshake, HandshakeEvent, Transport};
+use crate::keys::Signer;
+use crate::limits::{Admission, Limits};
+use crate::peer::{Peer, Printable};
+use crate::permissions::Permissions;
+use crate::session::Session;
+use crate::tokio_driver::{self, Handle, Incoming, IncomingOpen, farewell, next_event, system_rng};
+
+/// What all connections of a server share.
+pub(crate) struct Shared<A> {
+    pub(crate) application: A,
+    pub(crate) host_keys: Vec<Arc<dyn Signer>>,
+    pub(crate) transport: Arc<kex::Config>,
+    pub(crate) config: Config,
+    pub(crate) limits: Limits,
+}
+
+/// How far a server is in ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It serves.
+    Open,
+    /// It takes no new connections; those there are go on.
+    Draining,
+    /// Everybody is sent away.
+    Closing,
+}
+
+impl<A: Application> Shared<A> {
+    /// Serves one connection until it is over and nothing of it is left.
+    pub(crate) async fn serve<S>(
+        self: Arc<Self>,
+        mut stream: S,
+        peer: Peer,
+        admission: Option<Admission>,
+        mut stage: watch::Receiver<Stage>,
+    ) -> Result<(), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let welcomed = tokio::select! {
+            welcomed = self.welcome(&mut stream, &peer) => welcomed,
+            // Whoever has not logged in yet has nothing to lose.
+            () = closing(&mut stage) => return Ok(()),
+        };
+        drop(admission);
+        let (session, login) = welcomed?;
+        let connection = Connection::new(session, self.config.channels());
+        let (handle, driver) = tokio_driver::start(connection, stream, self.config.driver());
+        let mut guests = Guests {
+            shared: self,
+            login: Arc::new(login),
+            tasks: JoinSet::new(),
+            forwards: 0,
+        };
+        tokio::join!(driver, guests.attend(&handle, &mut stage));
+        let why = handle.closed().await;
+        drop(handle);
+        guests.see_off(&peer).await;
+        match &*why {
+            tokio_driver::Error::Closed | tokio_driver::Error::PeerClosed => Ok(()),
+            tokio_driver::Error::Below(error) if is_goodbye(error) => Ok(()),
+            _ => Err(Error::Connection(why)),
+        }
+    }
+
+    /// Key exchange and login.
+    async fn welcome<S>(&self, stream: &mut S, peer: &Peer) -> Result<(auth::Session, Login), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let grace = self.limits.login_grace_time.min(LONGEST_GRACE);
+        let begin = Instant::now();
+        let deadline = begin.checked_add(grace).unwrap_or(begin);
+        let rng = system_rng().map_err(Error::NoRandomness)?;
+        let transport = Arc::clone(&self.transport);
+        let handshake = Handshake::server(transport, self.host_keys.clone(), rng, begin.into_std());
+        let transport = timeout_at(deadline, exchange_keys(handshake, stream)).await;
+        let transport = transport.map_err(|_| Error::GraceTimeOver(grace))??;
+
+        let now = Instant::now();
+        let policy = self
+            .config
+            .login(&self.limits, deadline.saturating_duration_since(now));
+        let mut authenticator = Authenticator::new(transport, policy, now.into_std());
+        let login = timeout_at(deadline, self.log_in(&mut authenticator, stream, peer)).await;
+        let finished = match login {
+            Ok(login) => login.map(|login| (authenticator.into_session(), login))?,
+            Err(_elapsed) => {
+                authenticator.disconnect(DisconnectReason::ByApplication, "the time for the login is over");
+                farewell(&mut authenticator, stream).await;
+                return Err(Error::GraceTimeOver(grace));
+            }
+        };
+        match finished {
+            (Ok(session), login) => Ok((session, login)),
+            // Only a login that was reported leads here.
+            (Err(_), _) => Err(Error::GraceTimeOver(grace)),
+        }
+    }
+
+    /// Asks the application about every attempt until one succeeds.
+    async fn log_in<S>(
+        &self,
+        authenticator: &mut Authenticator,
+        stream: &mut S,
+        peer: &Peer,
+    ) -> Result<Login, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        // What the last accepted attempt grants. Only the attempt that completed the login can have set it.
+        let mut granted = Permissions::default();
+        loop {
+            match next_event(authenticator, stream).await.map_err(Error::Login)? {
+                Event::Attempt(attempt) => {
+                    let verdict = self.judge(attempt, peer, &mut granted).await;
+                    authenticator.answer(verdict);
+                }
+                Event::Success(authenticated) => return Ok(login(&authenticated, peer, granted)),
+                Event::Failed { user, method } => {
+                    tracing::info!(%peer, user, method, "login refused");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn judge(&self, attempt: Attempt, peer: &Peer, granted: &mut Permissions) -> Verdict {
+        let candidate = Candidate {
+            user: attempt.user().to_owned(),
+            peer: peer.clone(),
+        };
+        match attempt {
+            Attempt::Password(attempt) => {
+                match self.application.password(&candidate, attempt.password()).await {
+                    Decision::Accept(permissions) => {
+                        *granted = permissions;
+                        attempt.accept()
+                    }
+                    Decision::Refuse => attempt.reject(),
+                }
+            }
+            Attempt::PublicKeyQuery(query) => {
+                match self
+                    .application
+                    .public_key(&candidate, query.key_asked_about())
+                    .await
+                {
+                    // What an unproved key would grant is nobody's.
+                    Decision::Accept(_) => query.accept(),
+                    Decision::Refuse => query.reject(),
+                }
+            }
+            Attempt::PublicKey(attempt) => {
+                match self.application.public_key(&candidate, attempt.key()).await {
+                    Decision::Accept(permissions) => {
+                        *granted = permissions;
+                        attempt.accept()
+                    }
+                    Decision::Refuse => attempt.reject(),
+                }
+            }
+            // Methods that are not offered.
+            other => other.reject(),
+        }
+    }
+}
+
+/// Drives the first key exchange to its end.
+async fn exchange_keys<S>(mut handshake: Handshake, stream: &mut S) -> Result<Transport, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    loop {
+        // The only other event is a question to clients.
+        let HandshakeEvent::Established = next_event(&mut handshake, stream)
+            .await
+            .map_err(Error::KeyExchange)?
+        else {
+            continue;
+        };
+        match handshake.into_transport() {
+            Ok(transport) => return Ok(transport),
+            Err(unfinished) => handshake = *unfinished,
+        }
+    }
+}
+
+fn login(authenticated: &Authenticated, peer: &Peer, permissions: Permissions) -> Login {
+    let login = Login {
+        user: authenticated.user().to_owned(),
+        peer: peer.clone(),
+        method: authenticated.method().name.to_owned(),
+        key: authenticated.key().cloned(),
+        permissions,
+    };
+    let key = login.key.as_ref().map(|key| key.fingerprint().to_string());
+    tracing::info!(%peer, user = %Printable(login.user.as_bytes()), method = login.method, key, "logged in");
+    login
+}
+
+/// Whether the peer ended the connection as one does who has finished.
+fn is_goodbye(error: &channel::Error) -> bool {
+    match error {
+        channel::Error::Below(auth::Error::Below(kex::Error::Disconnected { reason, .. })) => {
+            *reason == DisconnectReason::ByApplication
+        }
+        _ => false,
+    }
+}
+
+/// Waits until the server is ending and sends everybody away.
+async fn closing(stage: &mut watch::Receiver<Stage>) {
+    leaves(stage, Stage::Open).await;
+    leaves(stage, Stage::Draining).await;
+}
+
+/// Waits until the server is not in `stage`.
+pub(crate) async fn leaves(watched: &mut watch::Receiver<Stage>, stage: Stage) {
+    let gone = watched.wait_for(|now| *now != stage).await.is_err();
+    // Without a server there is nobody who could change its stage any more.
+    if gone {
+        std::future::pending().await
+    }
+}
+
+/// The channels of one client, each with its task.
+struct Guests<A> {
+    shared: Arc<Shared<A>>,
+    login: Arc<Login>,
+    tasks: JoinSet<Guest>,
+    /// How many of the tasks are forwards.
+    forwards: usize,
+}
+
+/// What a task was.
+enum Guest {
+    Session,
+    Forward,
+}
+
+impl<A: Application> Guests<A> {
+    /// Lets channels be opened until the connection is over.
+    async fn attend(&mut self, handle: &Handle, stage: &mut watch::Receiver<Stage>) {
+        let mut sent_away = false;
+        loop {
+            tokio::select! {
+                incoming = handle.incoming() => match incoming {
+                    Some(Incoming::Open(open)) => self.open(open),
+                    // Nothing can be asked of the whole connection yet: dropped is refused.
+                    Some(Incoming::Global(request)) => {
+                        tracing::debug!(peer = %self.login.peer, request = request.request().name(), "refused");
+                    }
+                    None => return,
+                },
+                Some(ended) = self.tasks.join_next() => self.ended(ended),
+                () = closing(stage), if !sent_away => {
+                    sent_away = true;
+                    handle.disconnect_with(DisconnectReason::ByApplication, "the server is ending").await;
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, open: IncomingOpen) {
+        let sessions = self.tasks.len().saturating_sub(self.forwards);
+        match open.channel_type().clone() {
+            ChannelType::Session if sessions >= self.shared.limits.max_sessions => too_many(open),
+            ChannelType::Session => {
+                let Ok(channel) = open.accept() else { return };
+                let session = Session::new(channel, Arc::clone(&self.login));
+                let shared = Arc::clone(&self.shared);
+                self.tasks.spawn(async move {
+                    shared.application.session(session).await;
+                    Guest::Session
+                });
+            }
+            ChannelType::DirectTcpip(_) if self.forwards >= self.shared.limits.max_forwards => too_many(open),
+            ChannelType::DirectTcpip(wanted) => {
+                self.forwards = self.forwards.saturating_add(1);
+                let (shared, login) = (Arc::clone(&self.shared), Arc::clone(&self.login));
+                self.tasks.spawn(async move {
+                    forward::serve(&shared.application, &login, &shared.limits, wanted, open).await;
+                    Guest::Forward
+                });
+            }
+            // No other type may be opened (Config::channels).
+            _ => open.refuse(OpenFailureReason::UNKNOWN_CHANNEL_TYPE, "not offered"),
+        }
+    }
+
+    fn ended(&mut self, ended: Result<Guest, tokio::task::JoinError>) {
+        match ended {
+            Ok(Guest::Session) => {}
+            Ok(Guest::Forward) => self.forwards = self.forwards.saturating_sub(1),
+            Err(error) => {
+                tracing::error!(peer = %self.login.peer, %error, "a session of the application failed")
+            }
+        }
+    }
+
+    /// The connection is over and the tasks have noticed: they get time to end their programs.
+    async fn see_off(mut self, peer: &Peer) {
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(FAREWELL_TIME, all).await.is_err() {
+            tracing::warn!(%peer, "sessions that did not end by themselves are stopped");
+        }
+    }
+}
+
+fn too_many(open: IncomingOpen) {
+    open.refuse(
+        OpenFailureReason::RESOURCE_SHORTAGE,
+        "too many open channels of this kind",
+    );
+}
+
+/// What is left of a connection may take this long after it is over. A program that ignores HUP and TERM is killed by
+/// then.
+const FAREWELL_TIME: Duration = Duration::from_secs(20);
+/// A day: what is meant by "no limit" for a login.
+const LONGEST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);

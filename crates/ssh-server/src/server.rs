@@ -1,0 +1,324 @@
+//! A server: listening, letting connections in, ending.
+//!
+//! ```text
+//!  Server::builder() ──listen──▶ Listening ──shutdown / drain──▶ over
+//!        │                         └─ accept ─▶ doorkeeper ─▶ one task for each connection
+//!        └──build──▶ Server ──serve_stream──▶ one connection over any stream
+//! ```
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::application::Application;
+use crate::config::Config;
+use crate::connection::{Shared, Stage, leaves};
+use crate::error::Error;
+use crate::keys::Signer;
+use crate::limits::{Doorkeeper, Limits};
+use crate::peer::Peer;
+
+/// A server with its keys, its policies and its application. Clones are the same server: they count together what
+/// [`Limits`] limits.
+pub struct Server<A = ()> {
+    shared: Arc<Shared<A>>,
+    doorkeeper: Doorkeeper,
+}
+
+impl Server<()> {
+    /// Begins to describe a server.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+/// A server being described.
+#[derive(Clone, Default)]
+pub struct Builder {
+    host_keys: Vec<Arc<dyn Signer>>,
+    config: Config,
+    limits: Limits,
+}
+
+impl Builder {
+    /// Adds a key by which the server proves who it is. At least one is needed.
+    #[must_use]
+    pub fn host_key(mut self, key: impl Signer + 'static) -> Self {
+        self.host_keys.push(Arc::new(key));
+        self
+    }
+
+    /// Sets the policies of the layers.
+    #[must_use]
+    pub fn config(self, config: Config) -> Self {
+        Self { config, ..self }
+    }
+
+    /// Sets how much strangers and users may ask for.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The server, for [`Server::listen`] and [`Server::serve_stream`].
+    pub fn build<A: Application>(self, application: A) -> Result<Server<A>, Error> {
+        if self.host_keys.is_empty() {
+            return Err(Error::NoHostKey);
+        }
+        let doorkeeper = Doorkeeper::new(&self.limits);
+        let shared = Shared {
+            application,
+            host_keys: self.host_keys,
+            transport: Arc::new(self.config.transport.clone()),
+            config: self.config,
+            limits: self.limits,
+        };
+        Ok(Server {
+            shared: Arc::new(shared),
+            doorkeeper,
+        })
+    }
+
+    /// Builds the server and listens on `address`, which may be a port alone by `("::", port)`; port 0 lets the system
+    /// choose.
+    pub async fn listen<A: Application>(
+        self,
+        address: impl ToSocketAddrs + fmt::Debug,
+        application: A,
+    ) -> Result<Listening, Error> {
+        self.build(application)?.listen(address).await
+    }
+}
+
+impl<A: Application> Server<A> {
+    /// Listens on `address`. A server may listen on several.
+    pub async fn listen(&self, address: impl ToSocketAddrs + fmt::Debug) -> Result<Listening, Error> {
+        let name = format!("{address:?}");
+        let failed = |source| Error::Listen {
+            address: name.replace('"', ""),
+            source,
+        };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        self.listen_on(listener)
+    }
+
+    /// Takes connections from a listener that is bound already.
+    pub fn listen_on(&self, listener: TcpListener) -> Result<Listening, Error> {
+        let failed = |source| Error::Listen {
+            address: "the listener".to_owned(),
+            source,
+        };
+        let address = listener.local_addr().map_err(failed)?;
+        let (stage, watched) = watch::channel(Stage::Open);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let reception = Reception {
+            server: self.clone(),
+            stage: watched,
+            connections: Arc::clone(&connections),
+            tasks: JoinSet::new(),
+        };
+        let task = tokio::spawn(reception.run(listener));
+        Ok(Listening {
+            address,
+            stage,
+            connections,
+            task: Task(task),
+        })
+    }
+
+    /// Serves one connection over any stream, until it is over and nothing of it is left.
+    ///
+    /// The stream is let in without asking how many others there are. `Ok` means that the client said goodbye or closed
+    /// the stream after its login.
+    pub async fn serve_stream<S>(&self, stream: S, peer: Peer) -> Result<(), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let (_open, stage) = watch::channel(Stage::Open);
+        Arc::clone(&self.shared).serve(stream, peer, None, stage).await
+    }
+
+    /// The application.
+    pub fn application(&self) -> &A {
+        &self.shared.application
+    }
+}
+
+/// A server that listens. Dropping it stops everything at once; [`shutdown`](Self::shutdown) and
+/// [`drain`](Self::drain) do it in good order.
+#[derive(Debug)]
+pub struct Listening {
+    address: SocketAddr,
+    stage: watch::Sender<Stage>,
+    connections: Arc<AtomicUsize>,
+    task: Task,
+}
+
+/// The task that accepts, and with it the tasks of all connections: they end when this is dropped.
+#[derive(Debug)]
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Listening {
+    /// Where it listens, with the port the system chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many connections there are, those included that have not logged in.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Waits for ever, serving.
+    pub async fn wait(mut self) {
+        if let Err(error) = (&mut self.task.0).await {
+            tracing::error!(%error, "the server stopped listening");
+        }
+    }
+
+    /// Stops listening, says goodbye to everybody and waits until all connections are over.
+    pub async fn shutdown(mut self) {
+        self.stage.send_replace(Stage::Closing);
+        let _stopped = (&mut self.task.0).await;
+    }
+
+    /// Stops listening, lets the connections there are go on until they end by themselves, and says goodbye to those
+    /// that are still there after `patience`.
+    pub async fn drain(mut self, patience: Duration) {
+        self.stage.send_replace(Stage::Draining);
+        if tokio::time::timeout(patience, &mut self.task.0).await.is_err() {
+            self.shutdown().await;
+        }
+    }
+}
+
+/// Who opens the door.
+struct Reception<A> {
+    server: Server<A>,
+    stage: watch::Receiver<Stage>,
+    connections: Arc<AtomicUsize>,
+    tasks: JoinSet<()>,
+}
+
+impl<A: Application> Reception<A> {
+    async fn run(mut self, listener: TcpListener) {
+        let mut stage = self.stage.clone();
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, remote)) => {
+                        pause = SHORTEST_PAUSE;
+                        self.receive(stream, remote);
+                    }
+                    Err(error) => {
+                        // Out of descriptors, as a rule. The waiting connection stays in the queue, so trying again at
+                        // once would only burn time that those who are inside need.
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(pause).await;
+                        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                    }
+                },
+                Some(_ended) = self.tasks.join_next() => {}
+                () = leaves(&mut stage, Stage::Open) => break,
+            }
+        }
+        drop(listener);
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn receive(&mut self, stream: TcpStream, remote: SocketAddr) {
+        // A peer that is gone already has no address any more.
+        let Ok(local) = stream.local_addr() else { return };
+        let peer = Peer::tcp(remote, local);
+        let admission = match self.server.doorkeeper.admit(peer.ip(), dice()) {
+            Ok(admission) => admission,
+            Err(refused) => {
+                tracing::info!(%peer, %refused, "turned away");
+                // As much as the socket takes at once: nobody waits for a stranger.
+                let _unsent = stream.try_write(b"Exceeded MaxStartups\r\n");
+                return;
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "the connection stays as slow as the system makes it");
+        }
+        let (shared, stage) = (Arc::clone(&self.server.shared), self.stage.clone());
+        let counted = Counted::new(&self.connections);
+        self.tasks.spawn(async move {
+            let _counted = counted;
+            tracing::debug!(%peer, "connected");
+            match shared.serve(stream, peer.clone(), Some(admission), stage).await {
+                Ok(()) => tracing::info!(%peer, "disconnected"),
+                Err(error) => tracing::info!(%peer, %error, "connection over"),
+            }
+        });
+    }
+}
+
+/// One connection in the count, until it is dropped.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A number that a stranger cannot foresee; not good enough for keys, and used for none.
+fn dice() -> u32 {
+    let number = RandomState::new().build_hasher().finish();
+    u32::try_from(number >> 32).unwrap_or_default()
+}
+
+impl<A> Clone for Server<A> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            doorkeeper: self.doorkeeper.clone(),
+        }
+    }
+}
+
+impl<A> fmt::Debug for Server<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("limits", &self.shared.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("host_keys", &self.host_keys.len())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long the door stays shut after an accept that failed, first and at most.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);

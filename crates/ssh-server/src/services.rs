@@ -1,0 +1,170 @@
+//! Ready-made sessions: programs of the system and files, for applications that want what a login server gives.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::environment::{AcceptEnvironment, ClientEnvironment};
+use crate::filesystem::Filesystem;
+use crate::peer::Printable;
+use crate::process::{Programs, Run};
+use crate::session::{Program, Request, Session, Start};
+use crate::sftp_subsystem;
+
+/// What a server offers in its sessions. It offers nothing until told to.
+///
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// use ssh_server::filesystem::Local;
+/// use ssh_server::{Account, Programs, Services};
+///
+/// let account = Account::current()?;
+/// let services = Services::new().sftp(Local::new(&account.home)).programs(Programs::new(account));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Default)]
+pub struct Services {
+    programs: Option<Programs>,
+    files: Option<Arc<dyn Filesystem>>,
+    subsystems: Vec<(String, Vec<u8>)>,
+    accept_environment: AcceptEnvironment,
+}
+
+impl Services {
+    /// Nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs programs: `exec`, `shell`, forced commands.
+    #[must_use]
+    pub fn programs(self, programs: Programs) -> Self {
+        Self {
+            programs: Some(programs),
+            ..self
+        }
+    }
+
+    /// Serves the subsystem `sftp`, and a forced command of the name `internal-sftp`, from `files`.
+    #[must_use]
+    pub fn sftp(self, files: impl Filesystem) -> Self {
+        Self {
+            files: Some(Arc::new(files)),
+            ..self
+        }
+    }
+
+    /// Serves the subsystem `name` by a command (`internal-sftp`: by the files of [`sftp`](Self::sftp)). A later one
+    /// of the same name counts for nothing.
+    #[must_use]
+    pub fn subsystem(mut self, name: impl Into<String>, command: impl Into<Vec<u8>>) -> Self {
+        self.subsystems.push((name.into(), command.into()));
+        self
+    }
+
+    /// Which variables clients may set for their programs.
+    #[must_use]
+    pub fn accept_environment(self, accept_environment: AcceptEnvironment) -> Self {
+        Self {
+            accept_environment,
+            ..self
+        }
+    }
+
+    /// Serves one session until it is over.
+    pub async fn serve(&self, mut session: Session) {
+        let mut environment = ClientEnvironment::default();
+        while let Some(request) = session.next().await {
+            match request {
+                Request::Environment(asked) => {
+                    if environment.set(&self.accept_environment, &asked.what.name, &asked.what.value) {
+                        asked.accept();
+                    }
+                }
+                Request::Start(start) => {
+                    // Refused: the client may ask for something else.
+                    if let Some(running) = self.start(start, &session, &environment) {
+                        return Self::attend(running, session).await;
+                    }
+                }
+                // There are no terminals, and before there is a program nothing else means anything.
+                refused => drop(refused),
+            }
+        }
+    }
+
+    /// Serves a session on from a start that the application has looked at and does not want to serve itself.
+    pub async fn serve_start(&self, start: Start, session: Session) {
+        match self.start(start, &session, &ClientEnvironment::default()) {
+            Some(running) => Self::attend(running, session).await,
+            None => self.serve(session).await,
+        }
+    }
+
+    async fn attend(running: Running<'_>, session: Session) {
+        match running {
+            Running::Program(child, programs) => programs.attend(child, session.into_channel()).await,
+            Running::Files(files) => sftp_subsystem::serve(session.into_channel(), files).await,
+        }
+    }
+
+    /// Starts what is asked for and agrees; `None` refuses.
+    fn start(&self, start: Start, session: &Session, environment: &ClientEnvironment) -> Option<Running<'_>> {
+        let login = session.login();
+        let line = match &start.program {
+            Program::Shell => None,
+            Program::Command(line) => Some(line.as_slice()),
+            Program::Subsystem(name) => Some(self.command_of(name)?),
+        };
+        let may_be_files = start.is_forced || matches!(start.program, Program::Subsystem(_));
+        if may_be_files && line == Some(INTERNAL_SFTP) {
+            let files = Arc::clone(self.files.as_ref()?);
+            tracing::info!(peer = %login.peer, user = %Printable(login.user.as_bytes()), "sftp");
+            start.accept();
+            return Some(Running::Files(files));
+        }
+        let programs = self.programs.as_ref()?;
+        let run = line.map_or(Run::Shell, Run::Command);
+        match programs.start(run, login, environment, start.original_command.as_deref()) {
+            Ok(child) => {
+                let command = line.map(|line| Printable(line).to_string());
+                tracing::info!(peer = %login.peer, user = %Printable(login.user.as_bytes()), ?command, "program started");
+                start.accept();
+                Some(Running::Program(child, programs))
+            }
+            Err(error) => {
+                tracing::warn!(peer = %login.peer, %error, "program could not be started");
+                None
+            }
+        }
+    }
+
+    /// The command behind a subsystem.
+    fn command_of(&self, name: &str) -> Option<&[u8]> {
+        let listed = self
+            .subsystems
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, command)| command.as_slice());
+        listed.or_else(|| (name == "sftp" && self.files.is_some()).then_some(INTERNAL_SFTP))
+    }
+}
+
+/// What a session has become.
+enum Running<'a> {
+    Program(crate::child::Child, &'a Programs),
+    Files(Arc<dyn Filesystem>),
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services")
+            .field("programs", &self.programs)
+            .field("sftp", &self.files.is_some())
+            .field("subsystems", &self.subsystems)
+            .field("accept_environment", &self.accept_environment)
+            .finish()
+    }
+}
+
+/// The command that stands for the SFTP server inside this process, as in OpenSSH.
+const INTERNAL_SFTP: &[u8] = b"internal-sftp";

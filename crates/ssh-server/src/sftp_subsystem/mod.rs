@@ -1,0 +1,190 @@
+//! The subsystem `sftp`: a channel, the protocol's machine, and a file system behind it.
+//!
+//! ```text
+//!   channel ──chunks──▶ sftp::Server ──requests──▶ Schedule ──batches──▶ threads that may block ──▶ Filesystem
+//!      ▲                    │  ▲                                              │
+//!      └──── blocks ────────┘  └────────────── answers, as they come ◀────────┘
+//! ```
+//!
+//! Nobody waits for anybody here but for a bound: requests are read while a reply waits for the channel's window, up to
+//! what [`server::Limits`](crate::sftp::server::Limits) allows; replies are sent while files are read. Requests go to
+//! the blocking threads in batches, because handing one over costs more than most of them do; which of them may be
+//! under way at once is decided by [`schedule`].
+
+mod jobs;
+mod schedule;
+
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+
+use self::jobs::{Desk, Finished};
+use self::schedule::{BatchId, Schedule};
+use crate::filesystem::Filesystem;
+use crate::pump;
+use crate::sftp::extension::Extension;
+use crate::sftp::server::{Config, Event};
+use crate::sftp::{self as protocol, Server};
+use crate::tokio_driver::{Channel, ChannelError, ChannelReader, Parts};
+use crate::wire::bytes::Bytes;
+
+/// Why a conversation is over before its client said so.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    /// The client broke the protocol.
+    #[error(transparent)]
+    Protocol(#[from] protocol::Error),
+    /// The channel or the connection is gone.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The same, seen by a writer.
+    #[error("the channel takes no more data: {0}")]
+    Write(#[from] std::io::Error),
+}
+
+/// Serves one client over `channel` until it has sent EOF and got its answers, or has gone. The caller has accepted the
+/// subsystem request; it gets an exit status as from a program.
+pub(crate) async fn serve(channel: Channel, filesystem: Arc<dyn Filesystem>) {
+    let Parts {
+        reader,
+        stderr_reader,
+        mut writer,
+        stderr_writer: _,
+        mut control,
+    } = channel.split();
+    let config = Config {
+        extensions: EXTENSIONS.to_vec(),
+        ..Config::default()
+    };
+    let mut conversation = Conversation::new(config, filesystem);
+    let result = tokio::select! {
+        result = conversation.run(reader, &mut writer) => result,
+        () = pump::discard(stderr_reader) => Ok(()),
+        // No request means anything to a running subsystem: dropping one refuses it.
+        () = async { while control.next_request().await.is_some() {} } => return,
+    };
+    let status = match &result {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::debug!(%error, "sftp ended");
+            1
+        }
+    };
+    pump::finish(&control, crate::channel::ExitStatus { status }.into());
+}
+
+/// What is claimed beyond version 3.
+const EXTENSIONS: [Extension; 6] = [
+    Extension::PosixRename,
+    Extension::StatVfs,
+    Extension::FStatVfs,
+    Extension::HardLink,
+    Extension::Fsync,
+    Extension::LSetStat,
+];
+
+/// One conversation: the machine, the open files, the work under way.
+struct Conversation {
+    server: Server,
+    desk: Desk,
+    schedule: Schedule<jobs::Work>,
+    filesystem: Arc<dyn Filesystem>,
+    done: mpsc::UnboundedReceiver<Done>,
+    /// Given to every batch. The queue is bounded by the requests that may be in work.
+    report: mpsc::UnboundedSender<Done>,
+}
+
+/// What a blocking thread reports.
+enum Done {
+    Job(Finished),
+    Batch(BatchId),
+}
+
+impl Conversation {
+    fn new(config: Config, filesystem: Arc<dyn Filesystem>) -> Self {
+        let (report, done) = mpsc::unbounded_channel();
+        let desk = Desk::new(config.limits.handles);
+        Self {
+            server: Server::new(config),
+            desk,
+            schedule: Schedule::default(),
+            filesystem,
+            done,
+            report,
+        }
+    }
+
+    async fn run(
+        &mut self,
+        mut reader: ChannelReader,
+        writer: &mut (impl AsyncWriteExt + Unpin),
+    ) -> Result<(), Ended> {
+        let mut input_over = false;
+        // What is being sent; the rest waits in the machine's outbox.
+        let mut block = Bytes::new();
+        loop {
+            let broken = self.work().err();
+            if block.is_empty() {
+                block = self.server.output().take().unwrap_or_default();
+            }
+            if let Some(error) = broken {
+                // What is answered already still reaches the client.
+                self.flush(block, writer).await?;
+                return Err(error.into());
+            }
+            let idle = block.is_empty() && self.server.in_work() == 0;
+            if input_over && idle {
+                return Ok(());
+            }
+            tokio::select! {
+                sent = writer.write(&block), if !block.is_empty() => drop(block.split_to(sent?)),
+                Some(done) = self.done.recv() => self.take(done),
+                chunk = reader.next_chunk(), if !input_over && self.server.wants_input() => match chunk? {
+                    Some(chunk) => self.server.receive(chunk),
+                    None => input_over = true,
+                },
+            }
+        }
+    }
+
+    /// Everything that can be done without waiting: reports in, requests out, batches started.
+    fn work(&mut self) -> Result<(), protocol::Error> {
+        while let Ok(done) = self.done.try_recv() {
+            self.take(done);
+        }
+        while let Some(event) = self.server.poll()? {
+            let Event::Request(incoming) = event else { continue };
+            match self.desk.admit(incoming) {
+                Ok(job) => self.schedule.push(job.touch, job.weight_bytes, job.work),
+                Err(response) => self.server.answer(response),
+            }
+        }
+        while let Some((id, batch)) = self.schedule.next_batch() {
+            let (filesystem, report) = (Arc::clone(&self.filesystem), self.report.clone());
+            tokio::task::spawn_blocking(move || {
+                for work in batch {
+                    // Nobody listens when the client has gone; what was asked before that is still done.
+                    let _gone = report.send(Done::Job(work(&*filesystem)));
+                }
+                let _gone = report.send(Done::Batch(id));
+            });
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, done: Done) {
+        match done {
+            Done::Job(finished) => self.server.answer(self.desk.finish(finished)),
+            Done::Batch(id) => self.schedule.finished(id),
+        }
+    }
+
+    async fn flush(&mut self, block: Bytes, writer: &mut (impl AsyncWriteExt + Unpin)) -> Result<(), Ended> {
+        writer.write_all(&block).await?;
+        while let Some(block) = self.server.output().take() {
+            writer.write_all(&block).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! A client over a stream in memory, made of the rooms below the front doors.
+
+use std::sync::Arc;
+
+use ssh_server::auth::client::{Authenticator, Event};
+use ssh_server::auth::{Session as AuthSession, UserName};
+use ssh_server::channel::{self, ChannelType, Connection};
+use ssh_server::kex::{self, Handshake, HandshakeEvent};
+use ssh_server::keys::{PrivateKey, Signer};
+use ssh_server::tokio_driver::{self, Channel, Handle, next_event, system_rng};
+use ssh_server::{Application, Peer, Server};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// How to log in.
+pub enum Proof<'a> {
+    Key(&'a PrivateKey),
+    Password(&'a [u8]),
+}
+
+/// Connects to `server` in memory and logs in; `None` if the server does not let `user` in.
+pub async fn connect<A: Application>(server: &Server<A>, user: &str, proof: Proof<'_>) -> Option<Handle> {
+    let (ours, theirs) = tokio::io::duplex(256 * 1024);
+    let server = server.clone();
+    tokio::spawn(async move { server.serve_stream(theirs, Peer::named("memory")).await });
+    over(ours, user, proof).await
+}
+
+/// The same over any stream.
+pub async fn over<S>(mut stream: S, user: &str, proof: Proof<'_>) -> Option<Handle>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let session = log_in(&mut stream, user, proof).await?;
+    let connection = Connection::new(session, channel::Config::default());
+    let (handle, driver) = tokio_driver::start(connection, stream, tokio_driver::Config::default());
+    tokio::spawn(driver);
+    Some(handle)
+}
+
+async fn log_in<S>(stream: &mut S, user: &str, proof: Proof<'_>) -> Option<AuthSession>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let now = tokio::time::Instant::now().into_std();
+    let mut handshake = Handshake::client(Arc::new(kex::Config::default()), system_rng().unwrap(), now);
+    loop {
+        match next_event(&mut handshake, stream).await.unwrap() {
+            HandshakeEvent::HostKey(offer) => handshake.answer(offer.accept()),
+            HandshakeEvent::Established => break,
+        }
+    }
+    let transport = handshake.into_transport().unwrap();
+    let mut authenticator = Authenticator::new(transport, UserName::new(user).unwrap());
+    let mut tried = false;
+    loop {
+        match next_event(&mut authenticator, stream).await.ok()? {
+            Event::Turn(_) if tried => return None,
+            Event::Turn(turn) => {
+                tried = true;
+                let attempt = match &proof {
+                    Proof::Password(password) => turn.password(password),
+                    Proof::Key(key) => turn.publickey(key.public().clone(), key.algorithms()[0]),
+                };
+                authenticator.attempt(attempt);
+            }
+            Event::SignatureWanted(request) => {
+                let Proof::Key(key) = &proof else { return None };
+                let signed = request.sign_with(*key as &dyn Signer).unwrap();
+                authenticator.signed(signed);
+            }
+            Event::Success => return authenticator.into_session().ok(),
+            _ => {}
+        }
+    }
+}
+
+/// A session channel.
+pub async fn session(handle: &Handle) -> Channel {
+    handle.open(ChannelType::Session).await.unwrap()
+}
