@@ -56,7 +56,7 @@ pub use handshake::{Handshake, HandshakeEvent, MAX_IGNORED};
 pub use host_key::{HostKeyAccepted, HostKeyOffer, HostKeyVerdict};
 pub use method::{Agreement, Method};
 pub use negotiate::{Direction, Negotiated};
-pub use preferences::{MAX_EDIT_BYTES, PreferenceError, Preferences};
+pub use preferences::{MAX_EDIT_BYTES, PreferenceError, Preferences, nearest};
 pub use rekey::RekeyPolicy;
 pub use transport::{Transport, TransportEvent};
 

@@ -4,6 +4,8 @@
 //! a failed search stand in the error. A cipher that authenticates needs no MAC, so none is sought beside it. The kex
 //! list also carries markers (strict kex, `ext-info`), which are no methods and never match one.
 
+use std::sync::Arc;
+
 use crate::Role;
 use crate::config::Config;
 use crate::error::{Incompatible, Negotiable};
@@ -13,7 +15,6 @@ use crate::method::Method;
 use crate::preferences::Registered;
 use crate::wire::{Cipher, Compression, Encode, Mac, NameList};
 use crate::{ext_info, strict};
-use std::sync::Arc;
 
 /// What both sides use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,4 +255,198 @@ fn joined<T: Registered>(list: &[&'static T]) -> String {
 /// negotiation says so.
 fn checked(text: &str) -> NameList<'_> {
     NameList::new(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::KexInit;
+    use crate::wire::Decode;
+
+    const CURVE: &str = "curve25519-sha256";
+    const MLKEM: &str = "mlkem768x25519-sha256";
+    const LIBSSH: &str = "curve25519-sha256@libssh.org";
+    const GCM: &str = "aes128-gcm@openssh.com";
+
+    /// A peer's KEXINIT: kex, host keys, then cipher, MAC and compression lists client to server and back.
+    fn kexinit<'a>(lists: [&'a str; 8], follows: bool) -> KexInit<'a> {
+        let [
+            kex,
+            host_keys,
+            cipher_c,
+            cipher_s,
+            mac_c,
+            mac_s,
+            compression_c,
+            compression_s,
+        ] = lists.map(|text| NameList::new(text).unwrap());
+        KexInit {
+            cookie: [0; 16],
+            kex_algorithms: kex,
+            server_host_key_algorithms: host_keys,
+            encryption_algorithms_client_to_server: cipher_c,
+            encryption_algorithms_server_to_client: cipher_s,
+            mac_algorithms_client_to_server: mac_c,
+            mac_algorithms_server_to_client: mac_s,
+            compression_algorithms_client_to_server: compression_c,
+            compression_algorithms_server_to_client: compression_s,
+            languages_client_to_server: NameList::default(),
+            languages_server_to_client: NameList::default(),
+            first_kex_packet_follows: follows,
+            reserved: 0,
+        }
+    }
+
+    fn client_sees(lists: [&str; 8], follows: bool) -> Result<Choice, Incompatible> {
+        Offer::new(Role::Client, &Config::default(), &[]).negotiate(&kexinit(lists, follows))
+    }
+
+    #[test]
+    fn the_clients_order_decides_in_both_roles() {
+        let mut config = Config::default();
+        config.preferences.edit_kex(&format!("{CURVE},{LIBSSH}")).unwrap();
+        let lists = [
+            &format!("{LIBSSH},{MLKEM},{CURVE}"),
+            "ssh-ed25519",
+            GCM,
+            GCM,
+            "",
+            "",
+            "none",
+            "none",
+        ];
+        let theirs = kexinit(lists, false);
+        let as_client = Offer::new(Role::Client, &config, &[]).negotiate(&theirs).unwrap();
+        assert_eq!(as_client.kex.name, CURVE);
+        let host_keys = config.preferences.host_keys.clone();
+        let as_server = Offer {
+            role: Role::Server,
+            config: &config,
+            host_keys,
+        }
+        .negotiate(&theirs)
+        .unwrap();
+        assert_eq!(as_server.kex.name, LIBSSH);
+    }
+
+    #[test]
+    fn a_cipher_that_authenticates_needs_no_mac() {
+        let lists = [
+            CURVE,
+            "ssh-ed25519",
+            GCM,
+            "aes128-ctr",
+            "md5",
+            "hmac-sha2-256",
+            "none",
+            "none",
+        ];
+        let choice = client_sees(lists, false).unwrap();
+        assert_eq!(
+            (choice.client_to_server.cipher.name, choice.client_to_server.mac),
+            (GCM, None)
+        );
+        assert_eq!(
+            choice.server_to_client.mac.map(|mac| mac.name),
+            Some("hmac-sha2-256")
+        );
+        let as_client = choice.for_role(Role::Client, true);
+        assert_eq!(
+            (as_client.outgoing.cipher.name, as_client.incoming.cipher.name),
+            (GCM, "aes128-ctr")
+        );
+        let as_server = choice.for_role(Role::Server, true);
+        assert_eq!(
+            (as_server.outgoing.cipher.name, as_server.incoming.cipher.name),
+            ("aes128-ctr", GCM)
+        );
+    }
+
+    #[test]
+    fn a_failed_search_tells_both_lists() {
+        let good = [
+            CURVE,
+            "ssh-ed25519",
+            "aes128-ctr",
+            "aes128-ctr",
+            "hmac-sha2-256",
+            "hmac-sha2-256",
+            "none",
+            "none",
+        ];
+        assert!(client_sees(good, false).is_ok());
+        for (index, what) in [
+            Negotiable::Kex,
+            Negotiable::HostKey,
+            Negotiable::CipherClientToServer,
+            Negotiable::CipherServerToClient,
+            Negotiable::MacClientToServer,
+            Negotiable::MacServerToClient,
+            Negotiable::CompressionClientToServer,
+            Negotiable::CompressionServerToClient,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            for theirs in ["", "foo,bar"] {
+                let mut lists = good;
+                lists[index] = theirs;
+                let error = client_sees(lists, false).unwrap_err();
+                assert_eq!(error.what, what);
+                assert_eq!(
+                    error.theirs,
+                    theirs
+                        .split(',')
+                        .filter(|name| !name.is_empty())
+                        .collect::<Vec<_>>()
+                );
+                assert!(!error.ours.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn markers_are_no_methods() {
+        let marked = "ext-info-s,kex-strict-s-v00@openssh.com";
+        let lists = [marked, "ssh-ed25519", GCM, GCM, "", "", "none", "none"];
+        assert_eq!(client_sees(lists, false).unwrap_err().what, Negotiable::Kex);
+    }
+
+    #[test]
+    fn guesses_are_judged_by_both_first_names() {
+        let marked = format!("kex-strict-s-v00@openssh.com,{MLKEM}");
+        let second = format!("{CURVE},{MLKEM}");
+        for (kex, host_keys, follows, skip) in [
+            (MLKEM, "ssh-ed25519", true, false),
+            (&marked, "ssh-ed25519", true, false),
+            (&second, "ssh-ed25519", true, true),
+            (MLKEM, "ssh-rsa,ssh-ed25519", true, true),
+            (&second, "ssh-rsa,ssh-ed25519", false, false),
+        ] {
+            let lists = [kex, host_keys, GCM, GCM, "", "", "none", "none"];
+            assert_eq!(
+                client_sees(lists, follows).unwrap().skip_guess,
+                skip,
+                "{kex} {host_keys} {follows}"
+            );
+        }
+    }
+
+    #[test]
+    fn markers_stand_in_the_first_kexinit_only() {
+        let config = Config::default();
+        for (role, marked) in [
+            (Role::Client, "ext-info-c,kex-strict-c-v00@openssh.com"),
+            (Role::Server, "ext-info-s,kex-strict-s-v00@openssh.com"),
+        ] {
+            let offer = Offer::new(role, &config, &[]);
+            let first = offer.kexinit([0; 16], true);
+            let first = KexInit::from_bytes(&first).unwrap();
+            assert!(first.kex_algorithms.as_str().ends_with(marked));
+            assert!(!first.first_kex_packet_follows);
+            let later = offer.kexinit([0; 16], false);
+            let later = KexInit::from_bytes(&later).unwrap();
+            assert_eq!(later.kex_algorithms.as_str(), joined(&config.preferences.kex));
+        }
+    }
 }

@@ -254,8 +254,8 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 /// How many letters a slip may change.
 const SLIP_LETTERS: usize = 2;
 
-/// The known name that `name` is a slip for, if any.
-fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+/// The known name that `name` is a slip for, if any: for the errors of whoever reads names from a person.
+pub fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     known
         .filter(|each| each.len().abs_diff(name.len()) <= SLIP_LETTERS || each.starts_with(name))
         .map(|each| {

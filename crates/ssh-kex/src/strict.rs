@@ -2,7 +2,7 @@
 //!
 //! Both sides put a marker into their *first* KEXINIT (one in a later KEXINIT means nothing). When both did:
 //! the peer's KEXINIT must have been its very first packet; until its NEWKEYS nothing may arrive but what the exchange
-//! waits for ([`route`](crate::route)); and at every NEWKEYS, now and on each rekey, the sequence number of that
+//! waits for (`route.rs`); and at every NEWKEYS, now and on each rekey, the sequence number of that
 //! direction starts again at zero.
 
 use crate::Role;
