@@ -1,1 +1,46 @@
-//! placeholder
+//! The only event loop of the house: sockets, clock, tasks and wakers for the machines below.
+//!
+//! ```text
+//!   before the login                                after it
+//!   ────────────────                                ────────
+//!   next_event(&mut handshake, &mut stream)         start(connection, stream, config)
+//!   next_event(&mut authenticator, &mut stream)        │                      │
+//!                                                   Driver: spawn it       Handle: open, incoming, disconnect
+//!                                                      └──── Shared: one lock, ────┘└─▶ Channel: read, write, requests
+//!                                                            wakers
+//! ```
+//!
+//! What lives here: [`next_event`], which drives any machine over a borrowed stream up to its next event; [`start`],
+//! which gives a [`Connection`](channel::Connection) its event loop; [`Channel`], a channel as byte streams and
+//! requests; [`system_rng`], the one source of randomness. What does not: who to trust and what to allow, which is
+//! the business of the two front doors above.
+//!
+//! The stream is anything that reads and writes: a socket, one end of `tokio::io::duplex`, another connection's
+//! channel.
+
+#![forbid(unsafe_code)]
+
+mod blocks;
+mod channel_handle;
+mod driver;
+mod error;
+mod events;
+mod handle;
+mod handshake;
+mod keepalive;
+mod relay;
+mod rng;
+mod shared;
+
+pub use channel_handle::{
+    Channel, ChannelControl, ChannelReader, ChannelWriter, IncomingRequest, Parts, PendingReply,
+};
+pub use driver::{Config, Driver, READ_STOP_BYTES, start};
+pub use error::{ChannelError, Error, OpenError};
+pub use events::MAX_WAITING_REQUESTS;
+pub use handle::{Handle, Incoming, IncomingGlobal, IncomingOpen};
+pub use handshake::{HandshakeError, farewell, next_event, now};
+pub use keepalive::Keepalive;
+pub use relay::relay;
+pub use rng::system_rng;
+pub use ssh_sftp::{self as sftp, auth, channel, kex, keys, wire};

@@ -1,0 +1,142 @@
+//! What the machine reports, brought to whoever waits for it. Runs under the lock, wakes nobody itself: the driver
+//! does that when the lock is free.
+
+use std::task::Waker;
+
+use crate::channel::{ChannelId, Event, OpenFailure, OpenFailureReason};
+use crate::shared::{Arrival, Phase, State};
+
+/// Most requests of the peer that may wait on one channel for the application; what comes beyond is refused.
+pub const MAX_WAITING_REQUESTS: usize = 128;
+
+/// Who is to be woken when the lock is free.
+#[derive(Default)]
+pub(crate) struct Wakes {
+    pub(crate) tasks: Vec<Waker>,
+    /// How many entries the incoming queue gained.
+    pub(crate) arrivals: usize,
+    /// Those are to try again who were told to wait until keys are changed.
+    pub(crate) patient: bool,
+}
+
+impl State {
+    /// Brings one event to its place.
+    pub(crate) fn dispatch(&mut self, event: Event, wakes: &mut Wakes) {
+        match event {
+            Event::Readable(id, stream) => wakes.tasks.extend(self.readable(id, stream)),
+            Event::Writable(id) => {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.wakers.writers(&mut wakes.tasks);
+                }
+            }
+            Event::Eof(id) => {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.wakers.readers(&mut wakes.tasks);
+                }
+            }
+            Event::Request { id, request, reply } => self.channel_request(id, request, reply, wakes),
+            Event::Reply { id, success } => {
+                let waiting = self.slots.get_mut(&id).and_then(|slot| slot.replies.pop_front());
+                // Nobody waits: the future that asked was dropped.
+                if let Some(waiting) = waiting {
+                    let _unheard = waiting.send(success);
+                }
+            }
+            Event::Opened(id) => self.opened(id, wakes),
+            Event::OpenFailed {
+                id,
+                reason,
+                description,
+            } => self.gone(id, Phase::Refused(OpenFailure::new(reason, description)), wakes),
+            Event::Closed(id) => self.gone(id, Phase::Closed, wakes),
+            Event::Open(opening) => self.arrive(Arrival::Open(opening), wakes),
+            Event::GlobalRequest { request, reply } => self.arrive(Arrival::Global { request, reply }, wakes),
+            Event::GlobalReply(reply) => {
+                if let Some(waiting) = self.global_replies.pop_front() {
+                    let _unheard = waiting.send(reply);
+                }
+            }
+            // The host showed another key than the accepted one in the middle of a connection: nobody is asked again.
+            Event::HostKey(offer) => {
+                let verdict = offer.reject("the host key changed during the connection");
+                self.connection.answer_host_key(verdict);
+            }
+            Event::Rekeyed => wakes.patient = true,
+            Event::KeepaliveReply | Event::Extensions => {}
+            other => tracing::debug!(?other, "an event nobody waits for"),
+        }
+    }
+
+    /// Refuses a question of the peer's that nobody will answer.
+    pub(crate) fn refuse(&mut self, arrival: Arrival, reason: OpenFailureReason, why: &str) {
+        match arrival {
+            Arrival::Open(opening) => {
+                self.connection.refuse(opening, OpenFailure::new(reason, why));
+            }
+            Arrival::Global {
+                reply: Some(reply), ..
+            } => self.connection.answer_global(reply, None),
+            Arrival::Global { reply: None, .. } => {}
+        }
+    }
+
+    fn arrive(&mut self, arrival: Arrival, wakes: &mut Wakes) {
+        if self.incoming_limit == 0 {
+            self.refuse(
+                arrival,
+                OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
+                "not wanted here",
+            );
+        } else if self.incoming.len() >= self.incoming_limit {
+            self.refuse(
+                arrival,
+                OpenFailureReason::RESOURCE_SHORTAGE,
+                "too many requests are waiting",
+            );
+        } else {
+            self.incoming.push_back(arrival);
+            wakes.arrivals = wakes.arrivals.saturating_add(1);
+        }
+    }
+
+    fn channel_request(
+        &mut self,
+        id: ChannelId,
+        request: crate::channel::ChannelRequest,
+        reply: Option<crate::channel::ReplyDue>,
+        wakes: &mut Wakes,
+    ) {
+        match self.slots.get_mut(&id) {
+            Some(slot) if !slot.released && slot.requests.len() < MAX_WAITING_REQUESTS => {
+                slot.requests.push_back((request, reply));
+                wakes.tasks.extend(slot.wakers.request.take());
+            }
+            _ => {
+                tracing::debug!(?id, "a channel request came that nobody will look at");
+                if let Some(reply) = reply {
+                    self.connection.answer(reply, false);
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, id: ChannelId, wakes: &mut Wakes) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.phase = Phase::Open;
+            wakes.tasks.extend(slot.wakers.phase.take());
+        }
+    }
+
+    /// The last that is heard of a channel: it was refused, or both sides have closed it.
+    fn gone(&mut self, id: ChannelId, phase: Phase, wakes: &mut Wakes) {
+        let Some(slot) = self.slots.get_mut(&id) else {
+            return;
+        };
+        slot.phase = phase;
+        slot.replies.clear();
+        slot.wakers.all(&mut wakes.tasks);
+        if slot.released {
+            self.slots.remove(&id);
+        }
+    }
+}
