@@ -1,0 +1,323 @@
+//! A connection to a server, from the first byte to the last.
+//!
+//! ```text
+//!  TCP ──▶ Handshake ──HostKey? judged──▶ Transport ──▶ Authenticator ──credentials──▶ Session ──▶ Connection + driver
+//! ```
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::address::{Address, ToAddress};
+use crate::auth::client::Authenticator;
+use crate::auth::{Session, UserName};
+use crate::channel::{ChannelType, Connection};
+use crate::config::Config;
+use crate::connect;
+use crate::credentials::{Credentials, Prepared};
+use crate::error::{Error, Phase};
+use crate::host_keys::{HostKeyError, HostKeys, Judge};
+use crate::kex::{self, Handshake, HandshakeEvent, HostKeyOffer, Negotiated, Transport};
+use crate::keys::PublicKey;
+use crate::login::Login;
+use crate::tokio_driver::{
+    self, Channel, ChannelError, Handle, HandshakeError, OpenError, next_event, now, start, system_rng,
+};
+
+/// A connection to a server, logged in. Clones share it; when the last one and the last thing made from it are gone,
+/// the connection ends.
+#[derive(Clone)]
+pub struct Client {
+    handle: Handle,
+    about: Arc<About>,
+}
+
+/// What does not change during a connection.
+struct About {
+    address: Address,
+    user: String,
+    host_key: Option<PublicKey>,
+}
+
+impl Client {
+    /// Connects to `address` and logs in as `user`.
+    ///
+    /// # Errors
+    /// Every step has its own [`Error`].
+    pub async fn connect(
+        address: impl ToAddress,
+        user: &str,
+        host_keys: HostKeys,
+        credentials: Credentials,
+    ) -> Result<Self, Error> {
+        Self::connect_with(&Config::default(), address, user, host_keys, credentials).await
+    }
+
+    /// Like [`connect`](Self::connect), with choices of your own.
+    ///
+    /// # Errors
+    /// Every step has its own [`Error`].
+    pub async fn connect_with(
+        config: &Config,
+        address: impl ToAddress,
+        user: &str,
+        host_keys: HostKeys,
+        credentials: Credentials,
+    ) -> Result<Self, Error> {
+        let attempt = Attempt::prepare(config, address.to_address()?, user, &host_keys, &credentials).await?;
+        let stream = connect::tcp(&attempt.address, config.timeouts.connect).await?;
+        attempt.establish(stream).await
+    }
+
+    /// Logs in over a stream that leads to an SSH server: a socket, a channel of another connection, a program's
+    /// standard input and output. `address` is the name by which the server's key is looked up.
+    ///
+    /// # Errors
+    /// Every step has its own [`Error`].
+    pub async fn over<S>(
+        config: &Config,
+        stream: S,
+        address: impl ToAddress,
+        user: &str,
+        host_keys: HostKeys,
+        credentials: Credentials,
+    ) -> Result<Self, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        Attempt::prepare(config, address.to_address()?, user, &host_keys, &credentials)
+            .await?
+            .establish(stream)
+            .await
+    }
+
+    /// Where it leads.
+    pub fn address(&self) -> &Address {
+        &self.about.address
+    }
+
+    /// As whom.
+    pub fn user(&self) -> &str {
+        &self.about.user
+    }
+
+    /// The server's key, which it has proved to have and which was believed.
+    pub fn host_key(&self) -> Option<&PublicKey> {
+        self.about.host_key.as_ref()
+    }
+
+    /// The server's identification line.
+    pub fn server_identification(&self) -> String {
+        self.handle.peer_identification()
+    }
+
+    /// The algorithms in use.
+    pub fn negotiated(&self) -> Negotiated {
+        self.handle.negotiated()
+    }
+
+    /// The connection itself: channels of any type, global requests, what the server asks.
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Changes the keys of the connection now.
+    ///
+    /// # Errors
+    /// If the connection is over.
+    pub fn rekey(&self) -> Result<(), Error> {
+        self.handle
+            .rekey()
+            .map_err(|source| self.channel_error("rekey", source))
+    }
+
+    /// Says goodbye and waits until it has left. Everything made from this client ends.
+    pub async fn disconnect(&self) {
+        self.handle.disconnect().await;
+    }
+
+    /// Waits until the connection is over, and says why.
+    pub async fn closed(&self) -> Arc<tokio_driver::Error> {
+        self.handle.closed().await
+    }
+
+    /// Opens a channel; `purpose` is for the error.
+    pub(crate) async fn open(&self, kind: ChannelType, purpose: &str) -> Result<Channel, Error> {
+        self.handle.open(kind).await.map_err(|source| match source {
+            OpenError::Ended(source) => Error::ConnectionLost {
+                address: self.address().clone(),
+                source,
+            },
+            source => Error::Open {
+                address: self.address().clone(),
+                purpose: purpose.to_owned(),
+                source,
+            },
+        })
+    }
+
+    pub(crate) fn channel_error(&self, step: &'static str, source: ChannelError) -> Error {
+        let address = self.address().clone();
+        match source {
+            ChannelError::Ended(source) => Error::ConnectionLost { address, source },
+            source => Error::Channel {
+                address,
+                step,
+                source,
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({}@{})", self.about.user, self.about.address)
+    }
+}
+
+/// A connection to be made, with its files read.
+struct Attempt<'a> {
+    config: &'a Config,
+    address: Address,
+    user: UserName,
+    judge: Judge,
+    credentials: Vec<Prepared>,
+}
+
+impl<'a> Attempt<'a> {
+    async fn prepare(
+        config: &'a Config,
+        address: Address,
+        user: &str,
+        host_keys: &HostKeys,
+        credentials: &Credentials,
+    ) -> Result<Self, Error> {
+        let user = UserName::new(user).map_err(|source| Error::BadUser { source })?;
+        let credentials = credentials.prepare().await?;
+        let judge = match host_keys.prepare(&address).await {
+            Ok(judge) => judge,
+            Err(source) => return Err(distrust(address, source)),
+        };
+        Ok(Self {
+            config,
+            address,
+            user,
+            judge,
+            credentials,
+        })
+    }
+
+    async fn establish<S>(mut self, mut stream: S) -> Result<Client, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let transport = self.exchange_keys(&mut stream).await?;
+        let host_key = transport.host_key().cloned();
+        let credentials = std::mem::take(&mut self.credentials);
+        let login = Login::new(self.config, &self.address, self.user.as_str(), credentials);
+        let authenticator = Authenticator::new(transport, self.user.clone());
+        let session: Session = login.run(authenticator, &mut stream).await?;
+        let connection = Connection::new(session, self.config.channels.clone());
+        let driver = tokio_driver::Config {
+            keepalive: self.config.keepalive,
+            incoming: self.config.incoming,
+        };
+        let (handle, driver) = start(connection, stream, driver);
+        tokio::spawn(driver);
+        Ok(Client {
+            handle,
+            about: Arc::new(About {
+                address: self.address,
+                user: self.user.as_str().to_owned(),
+                host_key,
+            }),
+        })
+    }
+
+    async fn exchange_keys<S>(&self, stream: &mut S) -> Result<Transport, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut config = self.config.transport.clone();
+        config.limits.identification_deadline = self.config.timeouts.identification;
+        config.limits.exchange_deadline = self.config.timeouts.key_exchange;
+        self.judge.order(&mut config.preferences.host_keys);
+        let rng = system_rng().map_err(Error::Randomness)?;
+        let mut handshake = Handshake::client(Arc::new(config), rng, now());
+        loop {
+            match next_event(&mut handshake, stream).await {
+                Ok(HandshakeEvent::HostKey(offer)) => self.decide(&mut handshake, stream, offer).await?,
+                Ok(HandshakeEvent::Established) => match handshake.into_transport() {
+                    Ok(transport) => return Ok(transport),
+                    Err(unfinished) => handshake = *unfinished,
+                },
+                Err(error) => return Err(self.failed(&mut handshake, error)),
+            }
+        }
+    }
+
+    /// The host has proved to have a key: whether that is the right one decides whether anything more is said to it.
+    async fn decide<S>(
+        &self,
+        handshake: &mut Handshake,
+        stream: &mut S,
+        offer: HostKeyOffer,
+    ) -> Result<(), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Err(refusal) = self.judge.judge(offer.key()).await else {
+            handshake.answer(offer.accept());
+            return Ok(());
+        };
+        handshake.answer(offer.reject(refusal.to_string()));
+        // Ends with the very rejection, after the farewell has left.
+        if let Ok(event) = next_event(handshake, stream).await {
+            tracing::debug!(?event, "after a host key was refused");
+        }
+        Err(distrust(self.address.clone(), refusal))
+    }
+
+    fn failed(&self, handshake: &mut Handshake, error: HandshakeError<kex::Error>) -> Error {
+        let address = self.address.clone();
+        let phase = match handshake.peer_identification() {
+            None => Phase::Identification,
+            Some(_) => Phase::KeyExchange,
+        };
+        let timeouts = &self.config.timeouts;
+        let source = match error {
+            HandshakeError::Io(source) => {
+                return Error::Stream {
+                    address,
+                    phase,
+                    source,
+                };
+            }
+            HandshakeError::PeerClosed => handshake.closed(),
+            HandshakeError::Layer(source) => source,
+        };
+        match source {
+            kex::Error::Timeout(kex::Phase::Identification) => Error::Timeout {
+                address,
+                phase: Phase::Identification,
+                limit: timeouts.identification,
+            },
+            kex::Error::Timeout(_) => Error::Timeout {
+                address,
+                phase: Phase::KeyExchange,
+                limit: timeouts.key_exchange,
+            },
+            source => Error::KeyExchange {
+                address,
+                source: Box::new(source),
+            },
+        }
+    }
+}
+
+fn distrust(address: Address, source: HostKeyError) -> Error {
+    Error::HostKey {
+        address,
+        source: Box::new(source),
+    }
+}

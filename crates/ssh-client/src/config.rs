@@ -1,0 +1,96 @@
+//! Every choice of a client that has a good default: the small policies of the layers below, and the limits of time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::tokio_driver::Keepalive;
+use crate::{channel, kex};
+
+/// How a client behaves. `Config::default()` is right for most; change what you need:
+///
+/// ```
+/// use std::time::Duration;
+/// let mut config = ssh_client::Config::default();
+/// config.timeouts.connect = Duration::from_secs(3);
+/// config.transport.preferences.edit_ciphers("aes256-gcm@openssh.com").unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Config {
+    /// Identification, algorithms, when to change keys, limits of the transport.
+    pub transport: kex::Config,
+    /// Windows, packet sizes, limits of channels, and which channels a server may open (none).
+    pub channels: channel::Config,
+    /// When to ask a silent server for a sign of life, and when to give it up; `None`: never.
+    pub keepalive: Option<Keepalive>,
+    /// How long each step of connecting may take.
+    pub timeouts: Timeouts,
+    /// Shows what the server says before the login (RFC 4252 §5.4).
+    pub banner: Option<ShowBanner>,
+    /// How many channel opens and global requests of the server may wait for
+    /// [`Handle::incoming`](crate::tokio_driver::Handle::incoming); zero, the default, refuses all of them.
+    pub incoming: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            transport: kex::Config::default(),
+            channels: channel::Config::default(),
+            keepalive: Some(Keepalive::default()),
+            timeouts: Timeouts::default(),
+            banner: None,
+            incoming: 0,
+        }
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("transport", &self.transport)
+            .field("channels", &self.channels)
+            .field("keepalive", &self.keepalive)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shows a text of the server's to the user.
+#[derive(Clone)]
+pub struct ShowBanner(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl ShowBanner {
+    /// Calls `show` with each text: escaped already, with `\n` between its lines. It should not block.
+    pub fn new(show: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(show))
+    }
+
+    pub(crate) fn show(&self, text: &str) {
+        (self.0)(text);
+    }
+}
+
+/// How long the steps of connecting may take, each by itself. They stand in place of the deadlines in
+/// `transport.limits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Looking up the name and connecting, all addresses together.
+    pub connect: Duration,
+    /// From there until the server's identification line has arrived.
+    pub identification: Duration,
+    /// From there until keys are in use; the time a person takes to decide on a host key does not count.
+    pub key_exchange: Duration,
+    /// Each wait for the server during the login; the time a person takes to type does not count.
+    pub login: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(20),
+            identification: Duration::from_secs(20),
+            key_exchange: Duration::from_secs(30),
+            login: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The values of OpenSSH's configuration: yes and no, times, sizes, lists.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// A value that is not of its keyword's form.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("\"{value}\" is not {wanted}")]
+pub struct ValueError {
+    /// What was written.
+    pub value: String,
+    /// What would be right.
+    pub wanted: &'static str,
+}
+
+fn wrong(value: &str, wanted: &'static str) -> ValueError {
+    ValueError {
+        value: value.to_owned(),
+        wanted,
+    }
+}
+
+/// `yes` or `no` (also `true` and `false`).
+///
+/// # Errors
+/// Any other word.
+pub fn yes_no(value: &str) -> Result<bool, ValueError> {
+    match value.to_ascii_lowercase().as_str() {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        _ => Err(wrong(value, "yes or no")),
+    }
+}
+
+/// A time in OpenSSH's form (`sshd_config(5)`, "TIME FORMATS"): `90`, `1m30s`, `2h`, `1d`, `1w`.
+///
+/// # Errors
+/// Anything else, or more than 136 years.
+pub fn seconds(value: &str) -> Result<Duration, ValueError> {
+    let fail = || wrong(value, "a time such as 30, 5m or 1h30m");
+    let mut total: u64 = 0;
+    let mut digits = String::new();
+    for each in value.chars() {
+        if each.is_ascii_digit() {
+            digits.push(each);
+            continue;
+        }
+        let unit = match each.to_ascii_lowercase() {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86_400,
+            'w' => 604_800,
+            _ => return Err(fail()),
+        };
+        let count: u64 = digits.parse().map_err(|_| fail())?;
+        digits.clear();
+        total = count
+            .checked_mul(unit)
+            .and_then(|part| total.checked_add(part))
+            .ok_or_else(fail)?;
+    }
+    if !digits.is_empty() {
+        total = digits
+            .parse::<u64>()
+            .ok()
+            .and_then(|count| total.checked_add(count))
+            .ok_or_else(fail)?;
+    } else if value.is_empty() {
+        return Err(fail());
+    }
+    if total > u64::from(u32::MAX) {
+        Err(fail())
+    } else {
+        Ok(Duration::from_secs(total))
+    }
+}
+
+/// A number of bytes with an optional `K`, `M` or `G` behind it (powers of 1024).
+///
+/// # Errors
+/// Anything else, or a number that does not fit.
+pub fn scaled_bytes(value: &str) -> Result<u64, ValueError> {
+    let fail = || wrong(value, "a number of bytes such as 65536, 64K, 1M or 1G");
+    let (digits, scale) = match value.char_indices().last() {
+        Some((at, 'k' | 'K')) => (value.get(..at), 1 << 10),
+        Some((at, 'm' | 'M')) => (value.get(..at), 1 << 20),
+        Some((at, 'g' | 'G')) => (value.get(..at), 1 << 30),
+        _ => (Some(value), 1),
+    };
+    let count: u64 = digits.and_then(|digits| digits.parse().ok()).ok_or_else(fail)?;
+    count.checked_mul(scale).ok_or_else(fail)
+}
+
+/// `RekeyLimit`: how much data, and for how long, one set of keys may serve; `None` leaves the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RekeyLimit {
+    /// Bytes in either direction.
+    pub bytes: Option<u64>,
+    /// Time since the last key exchange.
+    pub time: Option<Duration>,
+}
+
+/// The arguments of `RekeyLimit`: bytes (or `default`), then a time (or `none`).
+///
+/// # Errors
+/// Any other form, and fewer than 16 bytes, as in OpenSSH.
+pub fn rekey_limit(arguments: &[String]) -> Result<RekeyLimit, ValueError> {
+    let wanted = "a number of bytes or default, then a time or none";
+    let (bytes, time) = match arguments {
+        [bytes] => (bytes, None),
+        [bytes, time] => (bytes, Some(time)),
+        _ => return Err(wrong(&arguments.join(" "), wanted)),
+    };
+    let bytes = match bytes.as_str() {
+        "default" => None,
+        text => match scaled_bytes(text)? {
+            0 => None,
+            1..16 => return Err(wrong(text, "at least 16 bytes")),
+            bytes => Some(bytes),
+        },
+    };
+    let time = match time.map(String::as_str) {
+        None | Some("none") => None,
+        Some(text) => Some(seconds(text)?),
+    };
+    Ok(RekeyLimit { bytes, time })
+}
+
+/// `LogLevel`: how much is said, least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are OpenSSH's and say it")]
+pub enum LogLevel {
+    Quiet,
+    Fatal,
+    Error,
+    Info,
+    Verbose,
+    Debug1,
+    Debug2,
+    Debug3,
+}
+
+/// `LogLevel`, in any case.
+///
+/// # Errors
+/// Any other word.
+pub fn log_level(value: &str) -> Result<LogLevel, ValueError> {
+    match value.to_ascii_uppercase().as_str() {
+        "QUIET" => Ok(LogLevel::Quiet),
+        "FATAL" => Ok(LogLevel::Fatal),
+        "ERROR" => Ok(LogLevel::Error),
+        "INFO" => Ok(LogLevel::Info),
+        "VERBOSE" => Ok(LogLevel::Verbose),
+        "DEBUG" | "DEBUG1" => Ok(LogLevel::Debug1),
+        "DEBUG2" => Ok(LogLevel::Debug2),
+        "DEBUG3" => Ok(LogLevel::Debug3),
+        _ => Err(wrong(
+            value,
+            "QUIET, FATAL, ERROR, INFO, VERBOSE, DEBUG, DEBUG1, DEBUG2 or DEBUG3",
+        )),
+    }
+}
+
+/// A comma-separated list, without empty items.
+pub fn list(value: &str) -> Vec<String> {
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_add_up() {
+        for (text, expected) in [
+            ("600", 600),
+            ("10m", 600),
+            ("1h30m", 5400),
+            ("1w", 604_800),
+            ("1h5", 3605),
+            ("0", 0),
+        ] {
+            assert_eq!(seconds(text), Ok(Duration::from_secs(expected)), "{text}");
+        }
+        for text in ["", "x", "5x", "-1", "m", "99999999999"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_scale() {
+        for (text, expected) in [("1", 1), ("64K", 65_536), ("1m", 1 << 20), ("2G", 2 << 30)] {
+            assert_eq!(scaled_bytes(text), Ok(expected), "{text}");
+        }
+        for text in ["", "K", "1T", "99999999999999999999", "99999999999G"] {
+            assert!(scaled_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rekey_limits() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let limit = rekey_limit(&words("1M 30m")).unwrap();
+        assert_eq!(
+            limit,
+            RekeyLimit {
+                bytes: Some(1 << 20),
+                time: Some(Duration::from_secs(1800))
+            }
+        );
+        assert_eq!(rekey_limit(&words("default none")), Ok(RekeyLimit::default()));
+        assert!(rekey_limit(&words("15")).is_err());
+        assert!(rekey_limit(&words("1 2 3")).is_err());
+    }
+}

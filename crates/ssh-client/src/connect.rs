@@ -1,0 +1,113 @@
+//! From a host's name to a TCP connection: all its addresses, the next one tried when the last one takes its time.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::address::Address;
+use crate::error::{Error, Phase};
+
+/// How long an address is given before the next one is tried beside it (RFC 8305 §5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Connects within `limit`, and sees to it that small packets leave at once.
+pub(crate) async fn tcp(address: &Address, limit: Duration) -> Result<TcpStream, Error> {
+    match tokio::time::timeout(limit, connect(address)).await {
+        Ok(result) => result,
+        Err(_elapsed) => Err(Error::Timeout {
+            address: address.clone(),
+            phase: Phase::Connect,
+            limit,
+        }),
+    }
+}
+
+async fn connect(address: &Address) -> Result<TcpStream, Error> {
+    let addresses = match tokio::net::lookup_host((address.host.as_str(), address.port)).await {
+        Ok(addresses) => addresses,
+        Err(source) => {
+            return Err(Error::Resolve {
+                host: address.host.clone(),
+                source,
+            });
+        }
+    };
+    race(addresses).await.map_err(|source| Error::Connect {
+        address: address.clone(),
+        source,
+    })
+}
+
+/// The first connection that stands, or the last failure.
+async fn race(mut addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    let mut under_way = JoinSet::new();
+    loop {
+        let next = addresses.next();
+        let more = next.is_some();
+        if let Some(next) = next {
+            under_way.spawn(open(next));
+        }
+        let joined = if more {
+            tokio::time::timeout(HEAD_START, under_way.join_next()).await
+        } else {
+            Ok(under_way.join_next().await)
+        };
+        match joined {
+            Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
+            Ok(Some(Ok(Err(error)))) => last = error,
+            Ok(Some(Err(_))) | Err(_) => {}
+            Ok(None) if more => {}
+            Ok(None) => return Err(last),
+        }
+    }
+}
+
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refused_port_is_named() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let address = Address {
+            host: "127.0.0.1".to_owned(),
+            port: free.port(),
+        };
+        let error = tcp(&address, Duration::from_secs(5)).await.unwrap_err();
+        assert!(matches!(&error, Error::Connect { .. }), "{error}");
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_hold_up_the_next() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let alive = listener.local_addr().unwrap();
+        let refused = {
+            let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            gone.local_addr().unwrap()
+        };
+        // 192.0.2.0/24 leads nowhere (RFC 5737): no answer at all, as a rule.
+        let nowhere = "192.0.2.1:22".parse().unwrap();
+        let stream = race([refused, nowhere, alive].into_iter()).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), alive);
+        assert!(stream.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn no_address_at_all_is_an_error_too() {
+        assert!(race(std::iter::empty()).await.is_err());
+    }
+}

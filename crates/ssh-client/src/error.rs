@@ -1,0 +1,237 @@
+//! What can go wrong for a client: each failure its own variant, with the host, the step or the path in it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::address::Address;
+use crate::credentials::CredentialError;
+use crate::host_keys::HostKeyError;
+use crate::output::Output;
+use crate::sftp::SftpError;
+use crate::tokio_driver::{self, ChannelError, OpenError};
+use crate::{auth, kex};
+
+/// Why something a client wanted did not happen. Text from the peer in it may hold control characters: escape them
+/// before showing it on a terminal.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address is none.
+    #[error("{address:?} is no address: {problem}")]
+    BadAddress {
+        /// What was given.
+        address: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The user name is none.
+    #[error("{source}")]
+    BadUser {
+        /// What is wrong with it.
+        source: auth::UserNameError,
+    },
+    /// There is no home directory to look for keys and known hosts in.
+    #[error("there is no home directory: HOME is not set")]
+    NoHome,
+    /// The host's name has no address.
+    #[error("could not resolve {host}: {source}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No address of the host could be connected to.
+    #[error("connect to {address}: {source}")]
+    Connect {
+        /// Where to.
+        address: Address,
+        /// What the system said about the last of the host's addresses.
+        source: io::Error,
+    },
+    /// A step of connecting took too long.
+    #[error("{address}: {phase} took longer than {} seconds", limit.as_secs_f32())]
+    Timeout {
+        /// Where to.
+        address: Address,
+        /// Which step.
+        phase: Phase,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// The stream failed, or ended without a word, before the login was done.
+    #[error("{address}: {phase}: {source}")]
+    Stream {
+        /// Where to.
+        address: Address,
+        /// During which step.
+        phase: Phase,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The key exchange failed, or the peer ended the connection in it.
+    #[error("{address}: {source}")]
+    KeyExchange {
+        /// Where to.
+        address: Address,
+        /// What went wrong.
+        source: Box<kex::Error>,
+    },
+    /// The host is not believed to be the host. Nothing secret has been sent.
+    #[error("{address}: host key verification failed: {source}")]
+    HostKey {
+        /// Where to.
+        address: Address,
+        /// Why not.
+        source: Box<HostKeyError>,
+    },
+    /// A key file or passphrase cannot be used.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// The server let nobody in with what was tried.
+    #[error("{user}@{address}: permission denied ({})", list(methods))]
+    LoginRefused {
+        /// Where to.
+        address: Address,
+        /// As whom.
+        user: String,
+        /// What was tried, in order.
+        tried: Vec<String>,
+        /// The methods the server would still have taken.
+        methods: Vec<String>,
+    },
+    /// The login broke off.
+    #[error("{user}@{address}: {source}")]
+    Login {
+        /// Where to.
+        address: Address,
+        /// As whom.
+        user: String,
+        /// What went wrong.
+        source: Box<auth::Error>,
+    },
+    /// The connection is over.
+    #[error("{address}: {source}")]
+    ConnectionLost {
+        /// Where to.
+        address: Address,
+        /// Why.
+        source: Arc<tokio_driver::Error>,
+    },
+    /// The server did not open a channel.
+    #[error("{address}: {purpose}: {source}")]
+    Open {
+        /// Where to.
+        address: Address,
+        /// What the channel was for.
+        purpose: String,
+        /// Why not.
+        source: OpenError,
+    },
+    /// The server refused a request on a channel: to run a command, to start a subsystem.
+    #[error("{address}: the server refused {request}")]
+    RequestRefused {
+        /// Where to.
+        address: Address,
+        /// What was asked.
+        request: String,
+    },
+    /// Something on a channel failed.
+    #[error("{address}: {step}: {source}")]
+    Channel {
+        /// Where to.
+        address: Address,
+        /// What was being done.
+        step: &'static str,
+        /// What went wrong.
+        source: ChannelError,
+    },
+    /// Standard input, output or error of a remote program could not be moved.
+    #[error("{address}: {step}: {source}")]
+    Io {
+        /// Where to.
+        address: Address,
+        /// What was being done.
+        step: &'static str,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// A command wrote more than was to be collected.
+    #[error("{address}: the output of the command is longer than {limit} bytes")]
+    OutputTooLong {
+        /// Where to.
+        address: Address,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// A command took too long; what it wrote until then is here.
+    #[error("{address}: the command took longer than {} seconds", limit.as_secs_f32())]
+    RunTimeout {
+        /// Where to.
+        address: Address,
+        /// How long it may take.
+        limit: Duration,
+        /// What had come until then; its status is unknown.
+        partial: Box<Output>,
+    },
+    /// A local port could not be listened on.
+    #[error("listen on {bind}: {source}")]
+    Listen {
+        /// The local address.
+        bind: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something over SFTP failed.
+    #[error(transparent)]
+    Sftp(#[from] SftpError),
+    /// A local file failed.
+    #[error("{step} {}: {source}", path.display())]
+    Local {
+        /// The file.
+        path: PathBuf,
+        /// What was being done with it.
+        step: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The operating system gave no randomness.
+    #[error("the system gives no randomness: {0}")]
+    Randomness(#[source] io::Error),
+}
+
+fn list(methods: &[String]) -> String {
+    if methods.is_empty() {
+        "the server named no method".to_owned()
+    } else {
+        methods.join(",")
+    }
+}
+
+/// The steps of connecting, each with its own limit of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Until the TCP connection stands.
+    Connect,
+    /// Until the server has said who it is.
+    Identification,
+    /// Until keys are in use.
+    KeyExchange,
+    /// Until the user is logged in.
+    Login,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connecting",
+            Self::Identification => "the identification of the server",
+            Self::KeyExchange => "the key exchange",
+            Self::Login => "the login",
+        })
+    }
+}

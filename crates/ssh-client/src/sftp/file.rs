@@ -1,0 +1,352 @@
+//! An open file on the server.
+//!
+//! ```text
+//!  read_at, write_at, stat, … ──▶ one request each; several may be under way
+//!  AsyncRead  ──▶ one READ ahead of the reader
+//!  AsyncWrite ──▶ WRITEs under way while the writer goes on ──flush, close──▶ all answered, or the first error
+//! ```
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+
+use super::error::{SessionEnd, SftpFault};
+use super::session::Session;
+use crate::error::Error;
+use crate::sftp_protocol::extension::Fsync;
+use crate::sftp_protocol::messages::{Close, FSetStat, FStat, Read, Write};
+use crate::sftp_protocol::{Attributes, Handle, Request, StatusCode};
+use crate::wire::bytes::{Buf, Bytes};
+use crate::wire::{u32_saturating, usize_from};
+
+/// Most WRITEs of [`AsyncWrite`] under way at a time.
+const WRITES: usize = 64;
+
+type Pending<T> = oneshot::Receiver<Result<T, SftpFault>>;
+
+/// An open file. Dropping it closes it on the server; [`close`](Self::close) also says whether that went well, which
+/// is where some servers report a full disk.
+pub struct File {
+    session: Session,
+    /// `None` once the file is being closed.
+    handle: Option<Handle>,
+    path: Vec<u8>,
+    /// Where the next read or write of a stream begins.
+    position: u64,
+    reading: Option<Pending<Bytes>>,
+    /// What was read and not yet handed on.
+    chunk: Bytes,
+    writing: VecDeque<Pending<()>>,
+    closing: Option<Pending<()>>,
+}
+
+impl File {
+    pub(super) const fn new(session: Session, handle: Handle, path: Vec<u8>) -> Self {
+        Self {
+            session,
+            handle: Some(handle),
+            path,
+            position: 0,
+            reading: None,
+            chunk: Bytes::new(),
+            writing: VecDeque::new(),
+            closing: None,
+        }
+    }
+
+    /// The server's name for it.
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone().unwrap_or_else(|| Handle::new(b""))
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// Up to `length` bytes from `offset` on: none at the end of the file, fewer for a reason of the server's.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn read_at(&self, offset: u64, length: usize) -> Result<Bytes, Error> {
+        let length = u32_saturating(length).min(self.session.limits().read_bytes);
+        let request = Read {
+            handle: self.handle(),
+            offset,
+            length,
+        };
+        let answer = end_is_empty(self.session.call(request).await);
+        Ok(answer.map_err(|fault| fault.at("read", &self.path))?)
+    }
+
+    /// Writes all of `data` at `offset`, in as many requests as it takes, all under way at once.
+    ///
+    /// # Errors
+    /// The first refusal of the server; other parts may have been written.
+    pub async fn write_at(&self, offset: u64, data: impl Into<Bytes>) -> Result<(), Error> {
+        let mut data = data.into();
+        let mut offset = offset;
+        let mut under_way = Vec::new();
+        while !data.is_empty() {
+            let part = data.split_to(data.len().min(usize_from(self.session.limits().write_bytes)));
+            let length = part.len();
+            under_way.push(self.ask(Write {
+                handle: self.handle(),
+                offset,
+                data: part,
+            }));
+            offset = offset.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+        }
+        for answer in under_way {
+            arrived(answer.await).map_err(|fault| fault.at("write", &self.path))?;
+        }
+        Ok(())
+    }
+
+    /// Its attributes.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn stat(&self) -> Result<Attributes, Error> {
+        self.request(
+            FStat {
+                handle: self.handle(),
+            },
+            "stat",
+        )
+        .await
+    }
+
+    /// Sets those attributes that are there.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn set_stat(&self, attributes: Attributes) -> Result<(), Error> {
+        let request = FSetStat {
+            handle: self.handle(),
+            attributes,
+        };
+        self.request(request, "set attributes of").await
+    }
+
+    /// Cuts or extends it to `size` bytes.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn set_len(&self, size: u64) -> Result<(), Error> {
+        self.set_stat(Attributes::with_size(size)).await
+    }
+
+    /// Waits until it is on the server's disk (`fsync@openssh.com`).
+    ///
+    /// # Errors
+    /// What the server answers, or [`SftpFault::Unsupported`].
+    pub async fn sync(&self) -> Result<(), Error> {
+        if !self.session.extensions().supports::<Fsync>() {
+            return Err(SftpFault::Unsupported("fsync@openssh.com")
+                .at("sync", &self.path)
+                .into());
+        }
+        self.request(
+            Fsync {
+                handle: self.handle(),
+            },
+            "sync",
+        )
+        .await
+    }
+
+    /// Where the next read or write of the stream begins.
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Moves there. What was read ahead is forgotten; what was written goes on to where it was written.
+    pub fn set_position(&mut self, position: u64) {
+        self.position = position;
+        self.reading = None;
+        self.chunk = Bytes::new();
+    }
+
+    /// Waits for everything that was written, closes it, and says whether all of that went well.
+    ///
+    /// # Errors
+    /// The first refusal of the server.
+    pub async fn close(mut self) -> Result<(), Error> {
+        let closed = poll_fn(|cx| self.poll_close(cx)).await;
+        Ok(closed.map_err(|fault| fault.at("close", &self.path))?)
+    }
+
+    /// The same, for a transfer that has an error of its own to wrap it in.
+    pub(super) async fn closed(mut self) -> Result<(), SftpFault> {
+        poll_fn(|cx| self.poll_close(cx)).await
+    }
+
+    async fn request<R: Request>(&self, request: R, operation: &'static str) -> Result<R::Answer, Error> {
+        let answer = self.session.call(request).await;
+        Ok(answer.map_err(|fault| fault.at(operation, &self.path))?)
+    }
+
+    fn ask<R: Request>(&self, request: R) -> Pending<R::Answer> {
+        let (sender, receiver) = oneshot::channel();
+        self.session.send(request, move |answer| {
+            // Nobody waits: the file was dropped.
+            let _unheard = sender.send(answer);
+        });
+        receiver
+    }
+
+    /// Waits until every WRITE has been answered; the first refusal wins.
+    fn poll_written(&mut self, cx: &mut Context<'_>, most_left: usize) -> Poll<Result<(), SftpFault>> {
+        while self.writing.len() > most_left {
+            let Some(oldest) = self.writing.front_mut() else {
+                break;
+            };
+            let answer = arrived(ready!(Pin::new(oldest).poll(cx)));
+            self.writing.pop_front();
+            answer?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SftpFault>> {
+        let written = ready!(self.poll_written(cx, 0));
+        if let Some(handle) = self.handle.take() {
+            self.closing = Some(self.ask(Close { handle }));
+        }
+        let Some(closing) = &mut self.closing else {
+            return Poll::Ready(written);
+        };
+        let closed = arrived(ready!(Pin::new(closing).poll(cx)));
+        self.closing = None;
+        Poll::Ready(written.and(closed))
+    }
+
+    /// Has the next piece in `chunk`; false at the end of the file.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, SftpFault>> {
+        if !self.chunk.is_empty() {
+            return Poll::Ready(Ok(true));
+        }
+        if self.reading.is_none() {
+            let length = self.session.limits().read_bytes;
+            self.reading = Some(self.ask(Read {
+                handle: self.handle(),
+                offset: self.position,
+                length,
+            }));
+        }
+        let Some(reading) = &mut self.reading else {
+            return Poll::Ready(Ok(false));
+        };
+        let answer = arrived(ready!(Pin::new(reading).poll(cx)));
+        self.reading = None;
+        self.chunk = end_is_empty(answer)?;
+        Poll::Ready(Ok(!self.chunk.is_empty()))
+    }
+
+    fn io_error(&self, operation: &'static str, fault: SftpFault) -> io::Error {
+        let kind = match &fault {
+            SftpFault::Refused(status) => status.code.io_kind(),
+            SftpFault::Ended(_) => io::ErrorKind::ConnectionAborted,
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, fault.at(operation, &self.path))
+    }
+}
+
+impl AsyncRead for File {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if into.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if ready!(this.poll_fill(cx)).map_err(|fault| this.io_error("read", fault))? {
+            let count = this.chunk.len().min(into.remaining());
+            into.put_slice(this.chunk.get(..count).unwrap_or_default());
+            this.chunk.advance(count);
+            this.position = this
+                .position
+                .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for File {
+    /// Sends a WRITE; a refusal is reported by a later write, by flush, or by close.
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        ready!(this.poll_written(cx, WRITES)).map_err(|fault| this.io_error("write", fault))?;
+        let Some(handle) = this.handle.clone() else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        let count = data.len().min(usize_from(this.session.limits().write_bytes));
+        let part = Bytes::copy_from_slice(data.get(..count).unwrap_or_default());
+        if count > 0 {
+            this.chunk = Bytes::new();
+            this.reading = None;
+            let written = this.ask(Write {
+                handle,
+                offset: this.position,
+                data: part,
+            });
+            this.writing.push_back(written);
+            this.position = this
+                .position
+                .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let written = ready!(this.poll_written(cx, 0));
+        Poll::Ready(written.map_err(|fault| this.io_error("write", fault)))
+    }
+
+    /// Closes the file on the server.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let closed = ready!(this.poll_close(cx));
+        Poll::Ready(closed.map_err(|fault| this.io_error("close", fault)))
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            self.session.send(Close { handle }, |answer| {
+                if let Err(fault) = answer {
+                    tracing::debug!(%fault, "a dropped file could not be closed");
+                }
+            });
+        }
+    }
+}
+
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "File({})", super::shown(&self.path))
+    }
+}
+
+fn arrived<T>(answer: Result<Result<T, SftpFault>, oneshot::error::RecvError>) -> Result<T, SftpFault> {
+    answer.unwrap_or_else(|_gone| Err(SftpFault::Ended(SessionEnd::Closed.into())))
+}
+
+/// The end of a file is no error: nothing more is there.
+fn end_is_empty(answer: Result<Bytes, SftpFault>) -> Result<Bytes, SftpFault> {
+    match answer {
+        Err(SftpFault::Refused(status)) if status.code == StatusCode::EOF => Ok(Bytes::new()),
+        answer => answer,
+    }
+}
