@@ -1,11 +1,19 @@
 //! Patterns as OpenSSH writes them: `*` for any run of characters, `?` for one, nothing else (`ssh_config(5)`,
-//! "PATTERNS"). Letters of either case match.
+//! "PATTERNS").
 
-/// Whether all of `text` matches `pattern`.
-///
+/// Whether all of `text` matches `pattern`; ASCII letters are alike in both cases, as in the names of hosts.
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    matches_by(pattern, text, u8::eq_ignore_ascii_case)
+}
+
+/// Whether all of `text` matches `pattern`, letter by letter.
+pub fn matches_exactly(pattern: &[u8], text: &[u8]) -> bool {
+    matches_by(pattern, text, u8::eq)
+}
+
 /// Only the last `*` is ever returned to: once a later `*` is reached, a longer match of an earlier one cannot help. So
 /// the work is at most one step for each pair of bytes, and no pattern makes it explode.
-pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+fn matches_by(pattern: &[u8], text: &[u8], same: fn(&u8, &u8) -> bool) -> bool {
     let (mut pattern, mut text) = (pattern, text);
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
@@ -16,7 +24,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
                 continue;
             }
             (Some((expected, pattern_rest)), Some((found, text_rest)))
-                if *expected == b'?' || expected.eq_ignore_ascii_case(found) =>
+                if *expected == b'?' || same(expected, found) =>
             {
                 pattern = pattern_rest;
                 text = text_rest;

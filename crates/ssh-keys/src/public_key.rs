@@ -109,6 +109,11 @@ impl PublicKey {
         STANDARD.encode(&self.0.blob)
     }
 
+    /// The size that people know the key by, in bits: 256 for Ed25519.
+    pub fn bits(&self) -> usize {
+        self.0.material.bits()
+    }
+
     /// The SHA-256 fingerprint.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of_blob(&self.0.blob)

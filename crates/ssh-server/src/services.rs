@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::child::Child;
 use crate::environment::{AcceptEnvironment, ClientEnvironment};
 use crate::filesystem::Filesystem;
 use crate::peer::Printable;
@@ -102,7 +103,7 @@ impl Services {
 
     async fn attend(running: Running<'_>, session: Session) {
         match running {
-            Running::Program(child, programs) => programs.attend(child, session.into_channel()).await,
+            Running::Program(child, programs) => programs.attend(*child, session.into_channel()).await,
             Running::Files(files) => sftp_subsystem::serve(session.into_channel(), files).await,
         }
     }
@@ -129,7 +130,7 @@ impl Services {
                 let command = line.map(|line| Printable(line).to_string());
                 tracing::info!(peer = %login.peer, user = %Printable(login.user.as_bytes()), ?command, "program started");
                 start.accept();
-                Some(Running::Program(child, programs))
+                Some(Running::Program(Box::new(child), programs))
             }
             Err(error) => {
                 tracing::warn!(peer = %login.peer, %error, "program could not be started");
@@ -151,7 +152,7 @@ impl Services {
 
 /// What a session has become.
 enum Running<'a> {
-    Program(crate::child::Child, &'a Programs),
+    Program(Box<Child>, &'a Programs),
     Files(Arc<dyn Filesystem>),
 }
 

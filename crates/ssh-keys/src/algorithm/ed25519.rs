@@ -46,6 +46,10 @@ pub(crate) fn generate(rng: &mut dyn CryptoRng) -> Box<dyn PrivateMaterial> {
 struct Public(VerifyingKey);
 
 impl PublicMaterial for Public {
+    fn bits(&self) -> usize {
+        256
+    }
+
     fn verify(&self, _: &SignatureAlgorithm, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         let bytes: [u8; SIGNATURE_BYTES] = signature.try_into().map_err(|_| SignatureError::WrongLength {
             expected: SIGNATURE_BYTES,

@@ -67,6 +67,9 @@ impl Eq for SignatureAlgorithm {}
 
 /// The decoded content of a public key: ready to verify.
 pub(crate) trait PublicMaterial: Send + Sync {
+    /// The size that people know the key by, in bits.
+    fn bits(&self) -> usize;
+
     /// Checks the bytes inside a signature blob. The caller has matched the algorithm with the key's type and with the
     /// name in the blob.
     fn verify(

@@ -111,7 +111,7 @@ impl Filesystem for Local {
     }
 
     fn remove(&self, path: &[u8]) -> io::Result<()> {
-        Ok(std::fs::remove_file(self.resolve(path)?)?)
+        std::fs::remove_file(self.resolve(path)?)
     }
 
     fn make_directory(&self, path: &[u8], attributes: &Attributes) -> io::Result<()> {
@@ -120,7 +120,7 @@ impl Filesystem for Local {
     }
 
     fn remove_directory(&self, path: &[u8]) -> io::Result<()> {
-        Ok(std::fs::remove_dir(self.resolve(path)?)?)
+        std::fs::remove_dir(self.resolve(path)?)
     }
 
     fn rename(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
@@ -139,11 +139,11 @@ impl Filesystem for Local {
     }
 
     fn posix_rename(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
-        Ok(std::fs::rename(self.resolve(from)?, self.resolve(to)?)?)
+        std::fs::rename(self.resolve(from)?, self.resolve(to)?)
     }
 
     fn hard_link(&self, existing: &[u8], new: &[u8]) -> io::Result<()> {
-        Ok(std::fs::hard_link(self.resolve(existing)?, self.resolve(new)?)?)
+        std::fs::hard_link(self.resolve(existing)?, self.resolve(new)?)
     }
 
     fn symlink(&self, target: &[u8], link: &[u8]) -> io::Result<()> {
@@ -151,10 +151,7 @@ impl Filesystem for Local {
         if target.is_empty() || target.contains(&0) {
             return Err(Errno::NOENT.into());
         }
-        Ok(std::os::unix::fs::symlink(
-            OsStr::from_bytes(target),
-            self.resolve(link)?,
-        )?)
+        std::os::unix::fs::symlink(OsStr::from_bytes(target), self.resolve(link)?)
     }
 
     fn read_link(&self, path: &[u8]) -> io::Result<Vec<u8>> {
@@ -170,7 +167,7 @@ impl Filesystem for Local {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 match (path.parent(), path.file_name()) {
                     (Some(parent), Some(leaf)) => std::fs::canonicalize(parent)?.join(leaf),
-                    _ => return Err(error.into()),
+                    _ => return Err(error),
                 }
             }
             result => result?,
@@ -201,7 +198,7 @@ impl File for LocalFile {
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        Ok(self.0.write_all_at(data, offset)?)
+        self.0.write_all_at(data, offset)
     }
 
     fn stat(&self) -> io::Result<Attributes> {
@@ -213,7 +210,7 @@ impl File for LocalFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(self.0.sync_all()?)
+        self.0.sync_all()
     }
 
     fn volume(&self) -> io::Result<StatVfsReply> {

@@ -43,11 +43,8 @@ where
 {
     let now = tokio::time::Instant::now().into_std();
     let mut handshake = Handshake::client(Arc::new(kex::Config::default()), system_rng().unwrap(), now);
-    loop {
-        match next_event(&mut handshake, stream).await.unwrap() {
-            HandshakeEvent::HostKey(offer) => handshake.answer(offer.accept()),
-            HandshakeEvent::Established => break,
-        }
+    while let HandshakeEvent::HostKey(offer) = next_event(&mut handshake, stream).await.unwrap() {
+        handshake.answer(offer.accept());
     }
     let transport = handshake.into_transport().unwrap();
     let mut authenticator = Authenticator::new(transport, UserName::new(user).unwrap());

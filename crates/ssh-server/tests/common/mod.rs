@@ -1,6 +1,10 @@
 //! What the integration tests share: a server on a free loopback port with keys made on the spot, OpenSSH's programs
 //! pointed at it, and a client in memory for what those programs would not send.
-#![allow(dead_code, reason = "each test binary uses its own part of this module")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses its own part of this module"
+)]
 
 pub mod memory;
 

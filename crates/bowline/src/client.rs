@@ -1,0 +1,273 @@
+//! From options to a connection: what `ssh` and `sftp` do before they differ.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ssh_client::config_file::{self, LogLevel, Options, StrictHostKeyChecking, Tokens, expand};
+use ssh_client::keys::PublicKey;
+use ssh_client::{Answer, Client, Config, Credentials, HostKeys, PasswordQuestion, UnknownHostKey};
+
+use crate::arguments::{Common, ConfigFile, Destination, check_host, check_user};
+use crate::log;
+use crate::terminal::{ask_line, ask_secret, complain, harmless};
+
+/// Keys looked for when none is named, beneath the home directory.
+const DEFAULT_IDENTITIES: [&str; 1] = ["~/.ssh/id_ed25519"];
+/// Where known hosts are looked for when no file is named; new ones are added to the first.
+const DEFAULT_USER_KNOWN_HOSTS: [&str; 2] = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"];
+const DEFAULT_GLOBAL_KNOWN_HOSTS: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+
+/// Everything known before the first byte is sent.
+pub(crate) struct Plan {
+    pub(crate) options: Options,
+    host: String,
+    port: u16,
+    user: String,
+    tokens: Tokens,
+    /// So many of the identity files were named on the command line: those must be there.
+    named_identities: usize,
+}
+
+/// Reads the configuration, settles who and where, and starts the log.
+pub(crate) fn plan(common: Common, destination: &Destination) -> Result<Plan, String> {
+    let Common {
+        mut options,
+        config_file,
+        verbose,
+        quiet,
+        log_file,
+    } = common;
+    let named_identities = options.identity_files.len();
+    if options.user.is_none() {
+        options.user.clone_from(&destination.user);
+    }
+    options.port = options.port.or(destination.port);
+    if let ConfigFile::File(path) = &config_file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("Can't open user config file {}: {error}", path.display()))?;
+        config_file::apply(
+            &mut options,
+            &text,
+            &path.display().to_string(),
+            &destination.host,
+        )
+        .map_err(|error| error.to_string())?;
+    }
+    log::start(log::level(options.log_level, verbose, quiet), log_file.as_deref())?;
+    let local_user = local_user();
+    let home = std::env::home_dir().unwrap_or_default();
+    let port = options.port.unwrap_or(22);
+    let mut tokens = Tokens {
+        home,
+        host: destination.host.clone(),
+        original_host: destination.host.clone(),
+        port,
+        remote_user: options.user.clone().unwrap_or_else(|| local_user.clone()),
+        local_user,
+    };
+    if let Some(name) = &options.host_name {
+        tokens.host = expand(name, &tokens)
+            .map_err(|error| error.to_string())?
+            .display()
+            .to_string();
+        check_host(&tokens.host)?;
+    }
+    check_user(&tokens.remote_user)?;
+    let (host, user) = (tokens.host.clone(), tokens.remote_user.clone());
+    Ok(Plan {
+        options,
+        host,
+        port,
+        user,
+        tokens,
+        named_identities,
+    })
+}
+
+impl Plan {
+    /// Connects and logs in.
+    pub(crate) async fn connect(&self) -> Result<Client, String> {
+        let config = self.config()?;
+        let (host_keys, credentials) = (self.host_keys()?, self.credentials()?);
+        let address = (self.host.as_str(), self.port);
+        Client::connect_with(&config, address, &self.user, host_keys, credentials)
+            .await
+            .map_err(|error| harmless(&error.to_string()))
+    }
+
+    fn config(&self) -> Result<Config, String> {
+        let mut config = Config::default();
+        let options = &self.options;
+        let preferences = &mut config.transport.preferences;
+        let edits = [
+            options
+                .kex_algorithms
+                .as_ref()
+                .map(|list| preferences.edit_kex(list)),
+            options
+                .ciphers
+                .as_ref()
+                .map(|list| preferences.edit_ciphers(list)),
+            options.macs.as_ref().map(|list| preferences.edit_macs(list)),
+            options
+                .host_key_algorithms
+                .as_ref()
+                .map(|list| preferences.edit_host_keys(list)),
+        ];
+        for edit in edits.into_iter().flatten() {
+            edit.map_err(|error| error.to_string())?;
+        }
+        if let Some(limit) = options.rekey_limit {
+            config.transport.rekey.bytes = limit.bytes.unwrap_or(config.transport.rekey.bytes);
+            config.transport.rekey.time = limit.time.or(config.transport.rekey.time);
+        }
+        if let Some(timeout) = options.connect_timeout.filter(|timeout| !timeout.is_zero()) {
+            config.timeouts.connect = timeout;
+            config.timeouts.identification = timeout;
+            config.timeouts.key_exchange = timeout;
+        }
+        if let Some(interval) = options.server_alive_interval {
+            config.keepalive = keepalive(interval, options.server_alive_count_max);
+        }
+        Ok(config)
+    }
+
+    fn host_keys(&self) -> Result<HostKeys, String> {
+        let defaults = |files: &[&str]| files.iter().map(|&file| file.to_owned()).collect::<Vec<_>>();
+        let user = self.options.user_known_hosts_files.clone();
+        let mut user = user.unwrap_or_else(|| defaults(&DEFAULT_USER_KNOWN_HOSTS));
+        if user.is_empty() {
+            // `none`: new keys must go nowhere, and least of all into the machine's file.
+            user.push("/dev/null".to_owned());
+        }
+        let global = self.options.global_known_hosts_files.clone();
+        let global = global.unwrap_or_else(|| defaults(&DEFAULT_GLOBAL_KNOWN_HOSTS));
+        let mut files = user.iter().chain(&global).map(|file| self.path(file));
+        let first = files.next().transpose()?.unwrap_or_default();
+        let mut host_keys = HostKeys::known_hosts(first);
+        for file in files {
+            host_keys = host_keys.and_file(file?);
+        }
+        if let Some(alias) = &self.options.host_key_alias {
+            host_keys = host_keys.alias(alias);
+        }
+        Ok(
+            match self
+                .options
+                .strict_host_key_checking
+                .unwrap_or(StrictHostKeyChecking::Ask)
+            {
+                StrictHostKeyChecking::Ask if !self.is_batch() => host_keys.ask(ask_about_host),
+                StrictHostKeyChecking::Yes | StrictHostKeyChecking::Ask => host_keys,
+                // OpenSSH's `no` goes on even with a changed key; ours refuses that, as `accept-new` does.
+                StrictHostKeyChecking::AcceptNew | StrictHostKeyChecking::No => host_keys.accept_new(),
+            },
+        )
+    }
+
+    fn credentials(&self) -> Result<Credentials, String> {
+        let options = &self.options;
+        let mut credentials = Credentials::none();
+        if options.pubkey_authentication.unwrap_or(true) {
+            let named = &options.identity_files;
+            let (required, others) = named
+                .split_at_checked(self.named_identities)
+                .unwrap_or((named, &[]));
+            for file in required.iter().filter(|file| !file.eq_ignore_ascii_case("none")) {
+                credentials = credentials.then(self.key_file(&self.path(file)?));
+            }
+            let defaults = DEFAULT_IDENTITIES.map(str::to_owned);
+            let others = if named.is_empty() { &defaults[..] } else { others };
+            for file in others.iter().filter(|file| !file.eq_ignore_ascii_case("none")) {
+                credentials = credentials.then(self.key_file(&self.path(file)?).optional());
+            }
+        }
+        if options.password_authentication.unwrap_or(true) && !self.is_batch() {
+            let most = options.number_of_password_prompts.unwrap_or(3);
+            credentials = credentials.then(Credentials::password_asking(move |question| {
+                ask_password(question, most)
+            }));
+        }
+        Ok(credentials)
+    }
+
+    fn key_file(&self, path: &Path) -> Credentials {
+        if self.is_batch() {
+            return Credentials::key_file(path);
+        }
+        Credentials::key_file_asking(path, |path| {
+            ask_secret(&format!("Enter passphrase for key '{}': ", path.display())).map(String::into_bytes)
+        })
+    }
+
+    fn path(&self, text: &str) -> Result<PathBuf, String> {
+        expand(text, &self.tokens).map_err(|error| error.to_string())
+    }
+
+    fn is_batch(&self) -> bool {
+        self.options.batch_mode.unwrap_or(false)
+    }
+
+    /// The user and host, for messages.
+    pub(crate) fn place(&self) -> String {
+        format!("{}@{}", self.user, self.host)
+    }
+
+    /// Whether anything but errors is to be said.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.options
+            .log_level
+            .is_some_and(|level| level <= LogLevel::Error)
+    }
+}
+
+fn keepalive(interval: Duration, count_max: Option<u32>) -> Option<ssh_client::Keepalive> {
+    let usual = ssh_client::Keepalive::default();
+    let count_max = count_max.unwrap_or(usual.count_max);
+    (!interval.is_zero()).then_some(ssh_client::Keepalive { interval, count_max })
+}
+
+fn local_user() -> String {
+    std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_else(|_| "root".to_owned())
+}
+
+fn ask_password(question: &PasswordQuestion, most: u32) -> Option<Vec<u8>> {
+    if question.refused >= most {
+        return None;
+    }
+    if question.refused > 0 {
+        complain("Permission denied, please try again.");
+    }
+    ask_secret(&format!("{}@{}'s password: ", question.user, question.host)).map(String::into_bytes)
+}
+
+fn ask_about_host(unknown: &UnknownHostKey) -> Answer {
+    let fingerprint = unknown.key.fingerprint().to_string();
+    complain(&format!(
+        "The authenticity of host '{}' can't be established.",
+        unknown.address
+    ));
+    complain(&format!(
+        "{} key fingerprint is {fingerprint}.",
+        shown_type(&unknown.key)
+    ));
+    complain("This key is not known by any other names.");
+    let mut question = "Are you sure you want to continue connecting (yes/no/[fingerprint])? ";
+    loop {
+        match ask_line(question).as_deref() {
+            Some("yes") => return Answer::AcceptAndSave,
+            Some(answer) if answer == fingerprint => return Answer::AcceptAndSave,
+            Some("no") | None => return Answer::Refuse,
+            Some(_) => question = "Please type 'yes', 'no' or the fingerprint: ",
+        }
+    }
+}
+
+fn shown_type(key: &PublicKey) -> String {
+    match key.key_type() {
+        "ssh-ed25519" => "ED25519".to_owned(),
+        other => other.to_owned(),
+    }
+}

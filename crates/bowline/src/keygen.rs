@@ -1,0 +1,321 @@
+//! `bowline keygen`: make a key, show its public half, show its fingerprint: ssh-keygen(1)'s flags.
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use lexopt::Arg::{Long, Short, Value};
+use ssh_client::keys::{KeyFileError, PrivateKey, PublicKey};
+
+use crate::arguments::text;
+use crate::terminal::{ask_line, ask_secret, complain, is_interactive, say};
+
+const USAGE: &str = "usage: bowline keygen [-q] -t ed25519 -f file [-N passphrase] [-C comment]
+       bowline keygen -y -f file [-P passphrase]
+       bowline keygen -l -f file";
+
+/// The most bytes of a key file.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+#[derive(Debug, Default)]
+struct Arguments {
+    action: Action,
+    kind: Option<String>,
+    file: Option<PathBuf>,
+    new_passphrase: Option<String>,
+    passphrase: Option<String>,
+    comment: Option<String>,
+    quiet: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    #[default]
+    Generate,
+    /// `-y`
+    PublicHalf,
+    /// `-l`
+    Fingerprint,
+}
+
+pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
+    let done = parse(words).and_then(|arguments| match arguments.action {
+        Action::Generate => generate(&arguments),
+        Action::PublicHalf => public_half(&arguments),
+        Action::Fingerprint => fingerprint(&arguments),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            complain(&problem);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(words: Vec<OsString>) -> Result<Arguments, String> {
+    let mut parser = lexopt::Parser::from_args(words);
+    let mut found = Arguments::default();
+    let usage = |error: lexopt::Error| format!("{error}\n{USAGE}");
+    while let Some(argument) = parser.next().map_err(usage)? {
+        match argument {
+            Short('y') => found.action = Action::PublicHalf,
+            Short('l') => found.action = Action::Fingerprint,
+            Short('q') => found.quiet = true,
+            Short('f') => found.file = Some(parser.value().map_err(usage)?.into()),
+            Short(letter @ ('t' | 'N' | 'P' | 'C')) => {
+                let value = text(parser.value().map_err(usage)?)?;
+                match letter {
+                    't' => found.kind = Some(value),
+                    'N' => found.new_passphrase = Some(value),
+                    'P' => found.passphrase = Some(value),
+                    _ => found.comment = Some(value),
+                }
+            }
+            Short(_) | Long(_) | Value(_) => return Err(usage(argument.unexpected())),
+        }
+    }
+    Ok(found)
+}
+
+fn generate(arguments: &Arguments) -> Result<(), String> {
+    match arguments.kind.as_deref() {
+        None | Some("ed25519" | "ssh-ed25519") => {}
+        Some(other) => {
+            return Err(format!(
+                "unknown or not yet supported key type {other}: only ed25519 is"
+            ));
+        }
+    }
+    let path = arguments.file.clone().map_or_else(default_file, Ok)?;
+    let public_path = with_pub(&path);
+    may_write(&path)?;
+    let passphrase = match &arguments.new_passphrase {
+        Some(given) => given.clone(),
+        None => ask_twice()?,
+    };
+    let comment = arguments.comment.clone().unwrap_or_else(default_comment);
+    let mut rng = ssh_client::system_rng().map_err(|error| format!("the system's randomness: {error}"))?;
+    let key = PrivateKey::generate_ed25519(&mut *rng, &comment);
+    let passphrase = (!passphrase.is_empty()).then_some(passphrase.as_bytes());
+    let armoured = key
+        .to_openssh(passphrase, &mut *rng)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    write_new(&path, armoured.as_bytes(), 0o600)?;
+    write_new(
+        &public_path,
+        format!("{}\n", key.public().to_openssh(&comment)).as_bytes(),
+        0o644,
+    )?;
+    if !arguments.quiet {
+        say("Generating public/private ed25519 key pair.");
+        say(&format!(
+            "Your identification has been saved in {}",
+            path.display()
+        ));
+        say(&format!(
+            "Your public key has been saved in {}",
+            public_path.display()
+        ));
+        say(&format!(
+            "The key fingerprint is:\n{} {comment}",
+            key.public().fingerprint()
+        ));
+    }
+    Ok(())
+}
+
+fn public_half(arguments: &Arguments) -> Result<(), String> {
+    let path = arguments.file.clone().map_or_else(default_file, Ok)?;
+    let key = load(&path, arguments.passphrase.as_deref())?;
+    say(&key.public().to_openssh(key.comment()));
+    Ok(())
+}
+
+fn fingerprint(arguments: &Arguments) -> Result<(), String> {
+    let path = arguments.file.clone().map_or_else(default_file, Ok)?;
+    let shown = |key: &PublicKey, comment: &str| {
+        let comment = if comment.is_empty() { "no comment" } else { comment };
+        say(&format!(
+            "{} {} {comment} ({})",
+            key.bits(),
+            key.fingerprint(),
+            short_type(key.key_type())
+        ));
+    };
+    let bytes = read(&path)?;
+    let mut found = false;
+    for line in String::from_utf8_lossy(&bytes).lines() {
+        if let Ok((key, comment)) = PublicKey::from_openssh(line) {
+            shown(&key, &comment);
+            found = true;
+        }
+    }
+    if found {
+        return Ok(());
+    }
+    // A private key file: its public half is readable without the passphrase; the .pub beside it has the comment.
+    let key = PrivateKey::public_from_openssh(&bytes)
+        .map_err(|_| format!("{} is not a key file.", path.display()))?;
+    let comment = fs::read_to_string(with_pub(&path))
+        .ok()
+        .and_then(|line| PublicKey::from_openssh(line.trim()).ok())
+        .map(|(_, comment)| comment)
+        .unwrap_or_default();
+    shown(&key, &comment);
+    Ok(())
+}
+
+fn short_type(key_type: &str) -> String {
+    match key_type {
+        "ssh-ed25519" => "ED25519".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let length = fs::metadata(path)
+        .map_err(|error| format!("{}: {error}", path.display()))?
+        .len();
+    if length > MAX_FILE_BYTES {
+        return Err(format!("{}: too large to be a key", path.display()));
+    }
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn load(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, String> {
+    let bytes = read(path)?;
+    let tell = |error: KeyFileError| format!("Load key \"{}\": {error}", path.display());
+    match PrivateKey::from_openssh(&bytes, passphrase.map(str::as_bytes)) {
+        Err(KeyFileError::PassphraseNeeded) if passphrase.is_none() => {
+            let prompt = format!("Enter passphrase for \"{}\": ", path.display());
+            let given = ask_secret(&prompt).ok_or_else(|| tell(KeyFileError::PassphraseNeeded))?;
+            PrivateKey::from_openssh(&bytes, Some(given.as_bytes())).map_err(tell)
+        }
+        loaded => loaded.map_err(tell),
+    }
+}
+
+fn with_pub(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".pub");
+    name.into()
+}
+
+fn default_file() -> Result<PathBuf, String> {
+    let home = std::env::home_dir().ok_or("there is no home directory: name the file with -f")?;
+    Ok(home.join(".ssh/id_ed25519"))
+}
+
+fn default_comment() -> String {
+    let user = std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_else(|_| "user".to_owned());
+    let system = rustix::system::uname();
+    format!("{user}@{}", system.nodename().to_string_lossy())
+}
+
+fn ask_twice() -> Result<String, String> {
+    let none = || "a passphrase is needed: give it with -N (-N '' for none)".to_owned();
+    let first = ask_secret("Enter passphrase (empty for no passphrase): ").ok_or_else(none)?;
+    let second = ask_secret("Enter same passphrase again: ").ok_or_else(none)?;
+    if first == second {
+        Ok(first)
+    } else {
+        Err("Passphrases do not match.".to_owned())
+    }
+}
+
+/// A file that is there is replaced only when a person says so.
+fn may_write(path: &Path) -> Result<(), String> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let question = format!("{} already exists.\nOverwrite (y/n)? ", path.display());
+    let agreed =
+        is_interactive() && ask_line(&question).is_some_and(|answer| answer.eq_ignore_ascii_case("y"));
+    if !agreed {
+        return Err(format!("{} already exists.", path.display()));
+    }
+    fs::remove_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    match fs::remove_file(with_pub(path)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", with_pub(path).display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Creates a file with its final mode from the first moment, so that nobody reads a key between two calls.
+fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
+    let tell = |error: std::io::Error| format!("Saving key \"{}\" failed: {error}", path.display());
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(tell)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // Half a key is worse than none.
+        let _ = fs::remove_file(path);
+        return Err(tell(error));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn run(line: &[&str]) -> Result<(), String> {
+        let arguments = parse(line.iter().map(OsString::from).collect())?;
+        match arguments.action {
+            Action::Generate => generate(&arguments),
+            Action::PublicHalf => public_half(&arguments),
+            Action::Fingerprint => fingerprint(&arguments),
+        }
+    }
+
+    #[test]
+    fn a_key_is_made_private_and_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("id");
+        let name = file.to_str().unwrap();
+        run(&["-q", "-t", "ed25519", "-f", name, "-N", "secret", "-C", "me@here"]).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(load(&file, Some("secret")).unwrap().comment(), "me@here");
+        assert!(load(&file, Some("wrong")).unwrap_err().contains(name));
+        assert!(
+            run(&["-q", "-f", name, "-N", ""])
+                .unwrap_err()
+                .contains("already exists")
+        );
+        run(&["-l", "-f", name]).unwrap();
+        run(&["-y", "-P", "secret", "-f", name]).unwrap();
+    }
+
+    #[test]
+    fn mistakes_name_the_file() {
+        assert!(
+            run(&["-y", "-f", "/nowhere/id"])
+                .unwrap_err()
+                .contains("/nowhere/id")
+        );
+        assert!(
+            run(&["-l", "-f", "/dev/null"])
+                .unwrap_err()
+                .contains("not a key file")
+        );
+        assert!(
+            run(&["-t", "dsa", "-f", "/nowhere/id", "-N", ""])
+                .unwrap_err()
+                .contains("dsa")
+        );
+    }
+}

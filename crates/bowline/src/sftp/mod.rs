@@ -1,0 +1,184 @@
+//! `bowline sftp`: files moved by commands, from a person, a pipe or a batch: sftp(1).
+//!
+//! ```text
+//!  line ──words──▶ commands ──session──▶ listing, transfer ──▶ ssh_client::Sftp
+//! ```
+
+mod arguments;
+mod commands;
+mod listing;
+mod remote;
+mod session;
+mod transfer;
+mod words;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, stdin};
+use std::process::ExitCode;
+
+use self::arguments::{Arguments, Commands};
+use self::commands::{Command, TransferFlags};
+use self::session::Session;
+use self::words::Word;
+use crate::client::{Plan, plan};
+use crate::terminal::{complain, print, say};
+
+/// The longest command line, in bytes.
+const MAX_LINE_BYTES: usize = 64 * 1024;
+
+pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
+    let arguments = match arguments::parse(words) {
+        Ok(arguments) => arguments,
+        Err(problem) => {
+            complain(&problem);
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = crate::runtime().and_then(|runtime| runtime.block_on(run(arguments)));
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            complain(&problem);
+            // sftp(1) gives 255 for a connection that could not be made; scripts tell the two apart.
+            ExitCode::from(255)
+        }
+    }
+}
+
+/// Whether all commands that had to succeed did.
+async fn run(arguments: Arguments) -> Result<bool, String> {
+    let Arguments {
+        common,
+        destination,
+        commands,
+        preserve,
+        recursive,
+    } = arguments;
+    let quiet = common.quiet;
+    let plan = plan(common, &destination)?;
+    let lines = Lines::open(&commands)?;
+    let mut session = connect(&plan, preserve, recursive).await?;
+    session.shows_progress = std::io::stdout().is_terminal() && !quiet && !plan.is_quiet();
+    let is_batch = commands != Commands::Interactive;
+    if !destination.path.is_empty() && !start_at(&mut session, &destination.path).await? {
+        return Ok(session.close().await);
+    }
+    let ended_well = follow(&mut session, lines, is_batch).await;
+    Ok(session.close().await && ended_well)
+}
+
+async fn connect(plan: &Plan, preserve: bool, recursive: bool) -> Result<Session, String> {
+    let client = plan.connect().await?;
+    if !plan.is_quiet() && std::io::stdin().is_terminal() {
+        say(&format!("Connected to {}.", plan.place()));
+    }
+    let always = TransferFlags {
+        recursive,
+        preserve,
+        fsync: false,
+    };
+    Session::start(client, always).await
+}
+
+/// `sftp host:path`: a directory is changed to; a file is fetched, and that is all. True when commands follow.
+async fn start_at(session: &mut Session, path: &str) -> Result<bool, String> {
+    let word = Word {
+        text: path.to_owned(),
+        pattern: glob::Pattern::escape(path),
+        is_pattern: false,
+    };
+    if session.is_directory(path).await {
+        session.run(Command::ChangeDirectory(Some(word))).await?;
+        return Ok(true);
+    }
+    session
+        .run(Command::Get {
+            sources: word,
+            target: None,
+            flags: TransferFlags::default(),
+        })
+        .await?;
+    Ok(false)
+}
+
+/// Runs the lines. In a batch the first failure ends the run, unless its line begins with `-`.
+async fn follow(session: &mut Session, mut lines: Lines, is_batch: bool) -> bool {
+    loop {
+        let line = match lines.next() {
+            Ok(Some(line)) => line,
+            Ok(None) => return true,
+            Err(problem) => {
+                complain(&problem);
+                return false;
+            }
+        };
+        let parsed = match commands::parse(&line) {
+            Ok(None) => continue,
+            Ok(Some(parsed)) => parsed,
+            Err(problem) => {
+                complain(&problem);
+                if is_batch { return false } else { continue }
+            }
+        };
+        if is_batch && !parsed.silent {
+            say(&format!("sftp> {line}"));
+        }
+        if parsed.command == Command::Quit {
+            return true;
+        }
+        if let Err(problem) = session.run(parsed.command).await {
+            complain(&problem);
+            if session.is_over() || (is_batch && !parsed.may_fail) {
+                return false;
+            }
+        }
+    }
+}
+
+/// Where lines come from.
+struct Lines {
+    source: Box<dyn BufRead>,
+    /// A person is asked for each line.
+    prompts: bool,
+}
+
+impl Lines {
+    fn open(commands: &Commands) -> Result<Self, String> {
+        let source: Box<dyn BufRead> = match commands {
+            Commands::Interactive | Commands::BatchInput => Box::new(BufReader::new(stdin())),
+            Commands::BatchFile(file) => {
+                let opened =
+                    File::open(file).map_err(|error| format!("{}: {error}", file.to_string_lossy()))?;
+                Box::new(BufReader::new(opened))
+            }
+        };
+        Ok(Self {
+            source,
+            prompts: *commands == Commands::Interactive && stdin().is_terminal(),
+        })
+    }
+
+    fn next(&mut self) -> Result<Option<String>, String> {
+        if self.prompts {
+            print("sftp> ");
+        }
+        let mut line = Vec::new();
+        let mut limited = std::io::Read::take(
+            &mut self.source,
+            u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX),
+        );
+        let count = limited
+            .read_until(b'\n', &mut line)
+            .map_err(|error| format!("reading commands: {error}"))?;
+        if count == 0 {
+            return Ok(None);
+        }
+        if count >= MAX_LINE_BYTES {
+            return Err("a command line is too long".to_owned());
+        }
+        let line = String::from_utf8(line).map_err(|_| "a command line is not UTF-8".to_owned())?;
+        Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
+    }
+}

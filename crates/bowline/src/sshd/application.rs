@@ -1,0 +1,113 @@
+//! What the server lets people do: log in as the user who started it, run programs, move files, connect onwards.
+
+use ssh_server::filesystem::Local;
+use ssh_server::keys::PublicKey;
+use ssh_server::{
+    AcceptEnvironment, Account, Application, AuthorizedKeysFiles, Candidate, Decision, Destination, Forward,
+    Login, Permissions, Programs, Services, Session, Target,
+};
+
+use super::options::Options;
+use super::password;
+
+/// The application behind `bowline sshd`.
+pub(super) struct LoginServer {
+    account: Account,
+    keys: AuthorizedKeysFiles,
+    services: Services,
+    /// What the configuration lays on every login, whatever its key says.
+    permissions: Permissions,
+    forwards: bool,
+}
+
+impl LoginServer {
+    pub(super) fn new(options: &Options, account: Account) -> Result<Self, String> {
+        let defaults = [
+            ".ssh/authorized_keys".to_owned(),
+            ".ssh/authorized_keys2".to_owned(),
+        ];
+        let files = options
+            .authorized_keys_files
+            .clone()
+            .unwrap_or_else(|| defaults.to_vec());
+        let keys = AuthorizedKeysFiles::new(files).strict_modes(options.strict_modes.unwrap_or(true));
+        let mut services = Services::new()
+            .sftp(Local::new(&account.home))
+            .programs(Programs::new(account.clone()))
+            .accept_environment(AcceptEnvironment::new(options.accept_env.clone()));
+        for (name, command) in &options.subsystems {
+            services = services.subsystem(name, command.as_bytes());
+        }
+        let mut permissions = Permissions::default();
+        permissions.forced_command = options
+            .force_command
+            .as_deref()
+            .filter(|line| *line != "none")
+            .map(Into::into);
+        permissions.permit_open = permit_open(options)?;
+        let forwards = options.allow_tcp_forwarding.unwrap_or(true);
+        Ok(Self {
+            account,
+            keys,
+            services,
+            permissions,
+            forwards,
+        })
+    }
+
+    /// A login's own permissions, with the configuration's on top.
+    fn narrowed(&self, decision: Decision) -> Decision {
+        let Decision::Accept(mut own) = decision else {
+            return Decision::Refuse;
+        };
+        if let Some(command) = &self.permissions.forced_command {
+            own.forced_command = Some(command.clone());
+        }
+        Decision::Accept(own)
+    }
+}
+
+/// `PermitOpen`: `any` leaves everything open, `none` nothing.
+fn permit_open(options: &Options) -> Result<Option<Vec<Destination>>, String> {
+    match options.permit_open.as_deref() {
+        None => Ok(None),
+        Some([word]) if word.eq_ignore_ascii_case("any") => Ok(None),
+        Some([word]) if word.eq_ignore_ascii_case("none") => Ok(Some(Vec::new())),
+        Some(words) => {
+            let read = |word: &String| {
+                word.parse()
+                    .map_err(|error| format!("PermitOpen {word}: {error}"))
+            };
+            words.iter().map(read).collect::<Result<Vec<_>, _>>().map(Some)
+        }
+    }
+}
+
+impl Application for LoginServer {
+    async fn public_key(&self, candidate: &Candidate, key: &PublicKey) -> Decision {
+        if candidate.user != self.account.name {
+            return Decision::Refuse;
+        }
+        self.narrowed(self.keys.decide(&self.account, candidate, key).await)
+    }
+
+    async fn password(&self, candidate: &Candidate, password: &[u8]) -> Decision {
+        // Checked even for another name, so that a wrong name takes as long as a wrong password.
+        let right = password::is_right(&self.account.name, password).await;
+        let named = candidate.user == self.account.name;
+        self.narrowed(Decision::accept_if(right && named, Permissions::default()))
+    }
+
+    async fn session(&self, session: Session) {
+        self.services.serve(session).await;
+    }
+
+    async fn direct_tcpip(&self, _login: &Login, target: &Target) -> Forward {
+        let allowed = self.forwards && self.permissions.may_open(&target.host, target.port);
+        if allowed {
+            Forward::Connect
+        } else {
+            Forward::Refuse
+        }
+    }
+}

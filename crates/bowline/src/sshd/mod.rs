@@ -1,0 +1,293 @@
+//! `bowline sshd`: serves programs, files and forwards as the user who started it: sshd(8).
+
+mod application;
+mod arguments;
+mod options;
+mod password;
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ssh_client::config_file::LogLevel;
+use ssh_server::keys::PrivateKey;
+use ssh_server::{Account, Config, Keepalive, Limits, Listening, Peer, Server};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::application::LoginServer;
+use self::arguments::Arguments;
+use self::options::Options;
+use crate::log;
+use crate::terminal::complain;
+
+/// Tried when no host key is named.
+const DEFAULT_HOST_KEYS: [&str; 1] = ["/etc/ssh/ssh_host_ed25519_key"];
+const DEFAULT_PORT: u16 = 22;
+/// How long connections may go on after the server was asked to end.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(5);
+
+pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
+    let done = arguments::parse(words).and_then(run);
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            complain(&problem);
+            ExitCode::from(255)
+        }
+    }
+}
+
+fn run(mut arguments: Arguments) -> Result<(), String> {
+    if let Some(path) = &arguments.config_file {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        arguments.options.apply(&text, &path.display().to_string())?;
+    }
+    let options = &arguments.options;
+    let level = log::level(options.log_level, arguments.debug, arguments.quiet);
+    log::start(level, arguments.log_file.as_deref())?;
+    let account = Account::current().map_err(|error| format!("the user database: {error}"))?;
+    let server = build(options, account)?;
+    if arguments.test {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+    if arguments.inetd {
+        let done = runtime.block_on(serve_standard_streams(&server));
+        // A reader of standard input that still waits must not hold the program.
+        runtime.shutdown_background();
+        return done;
+    }
+    let addresses = addresses(options)?;
+    let says_where = level > LogLevel::Quiet;
+    runtime.block_on(listen(
+        &server,
+        &addresses,
+        says_where,
+        arguments.log_file.as_deref(),
+    ))
+}
+
+async fn listen(
+    server: &Server<LoginServer>,
+    addresses: &[SocketAddr],
+    says_where: bool,
+    log_file: Option<&Path>,
+) -> Result<(), String> {
+    let mut listening: Vec<Listening> = Vec::new();
+    for address in addresses {
+        let one = server.listen(*address).await.map_err(|error| error.to_string())?;
+        let bound = one.local_addr();
+        let line = format!("Server listening on {} port {}.", bound.ip(), bound.port());
+        if log_file.is_some() {
+            tracing::warn!("{line}");
+        } else if says_where {
+            complain(&line);
+        }
+        listening.push(one);
+    }
+    let stop = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+    let (mut terminate, mut interrupt) = (stop(SignalKind::terminate())?, stop(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let farewells = listening
+        .into_iter()
+        .map(|one| one.drain(FAREWELL))
+        .map(tokio::spawn);
+    for farewell in farewells.collect::<Vec<_>>() {
+        let _ = farewell.await;
+    }
+    Ok(())
+}
+
+async fn serve_standard_streams(server: &Server<LoginServer>) -> Result<(), String> {
+    let stream = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
+    let served = server
+        .serve_stream(stream, Peer::named("standard input and output"))
+        .await;
+    served.map_err(|error| error.to_string())
+}
+
+fn build(options: &Options, account: Account) -> Result<Server<LoginServer>, String> {
+    let mut builder = Server::builder().config(config(options)?).limits(limits(options));
+    for path in host_key_files(options) {
+        builder = builder.host_key(host_key(&path)?);
+    }
+    let application = LoginServer::new(options, account)?;
+    builder.build(application).map_err(|error| error.to_string())
+}
+
+fn host_key_files(options: &Options) -> Vec<PathBuf> {
+    if options.host_keys.is_empty() {
+        return DEFAULT_HOST_KEYS.iter().map(PathBuf::from).collect();
+    }
+    options.host_keys.iter().map(PathBuf::from).collect()
+}
+
+fn host_key(path: &Path) -> Result<PrivateKey, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let fail =
+        |error: &dyn std::fmt::Display| format!("Unable to load host key \"{}\": {error}", path.display());
+    let mode = std::fs::metadata(path)
+        .map_err(|error| fail(&error))?
+        .permissions()
+        .mode();
+    if mode & 0o077 != 0 {
+        return Err(fail(&format!(
+            "its mode {:04o} lets others read it; make it 0600",
+            mode & 0o7777
+        )));
+    }
+    let text = std::fs::read(path).map_err(|error| fail(&error))?;
+    PrivateKey::from_openssh(&text, None).map_err(|error| fail(&error))
+}
+
+fn config(options: &Options) -> Result<Config, String> {
+    let mut config = Config::default();
+    let preferences = &mut config.transport.preferences;
+    let edits = [
+        options
+            .kex_algorithms
+            .as_ref()
+            .map(|list| preferences.edit_kex(list)),
+        options
+            .ciphers
+            .as_ref()
+            .map(|list| preferences.edit_ciphers(list)),
+        options.macs.as_ref().map(|list| preferences.edit_macs(list)),
+        options
+            .host_key_algorithms
+            .as_ref()
+            .map(|list| preferences.edit_host_keys(list)),
+    ];
+    for edit in edits.into_iter().flatten() {
+        edit.map_err(|error| error.to_string())?;
+    }
+    if let Some(limit) = options.rekey_limit {
+        config.transport.rekey.bytes = limit.bytes.unwrap_or(config.transport.rekey.bytes);
+        config.transport.rekey.time = limit.time.or(config.transport.rekey.time);
+    }
+    if let Some(interval) = options.client_alive_interval {
+        let count_max = options
+            .client_alive_count_max
+            .unwrap_or(Keepalive::default().count_max);
+        config.keepalive = (!interval.is_zero()).then_some(Keepalive { interval, count_max });
+    }
+    config.public_key_login = options.pubkey_authentication.unwrap_or(true);
+    config.password_login = options.password_authentication.unwrap_or(false);
+    Ok(config)
+}
+
+fn limits(options: &Options) -> Limits {
+    let mut limits = Limits::default();
+    limits.max_startups = options.max_startups.unwrap_or(limits.max_startups);
+    if options.max_startups.is_some() {
+        // Who sets the one number that OpenSSH has expects it to be the one that counts.
+        limits.max_startups_per_source = u32::MAX;
+    }
+    limits.login_grace_time = options.login_grace_time.unwrap_or(limits.login_grace_time);
+    limits.max_auth_tries = options.max_auth_tries.unwrap_or(limits.max_auth_tries);
+    if let Some(most) = options.max_sessions {
+        limits.max_sessions = usize::try_from(most).unwrap_or(usize::MAX);
+    }
+    limits
+}
+
+/// Where to listen: every address with its own port, or with every configured port.
+fn addresses(options: &Options) -> Result<Vec<SocketAddr>, String> {
+    let ports = if options.ports.is_empty() {
+        vec![DEFAULT_PORT]
+    } else {
+        options.ports.clone()
+    };
+    let everywhere = ["0.0.0.0".to_owned(), "[::]".to_owned()];
+    let (hosts, is_chosen) = match options.listen_addresses.as_slice() {
+        [] => (everywhere.as_slice(), false),
+        chosen => (chosen, true),
+    };
+    let mut found = Vec::new();
+    for host in hosts {
+        for address in with_ports(host, &ports)? {
+            // A machine without IPv6 still listens on IPv4, unless it was told otherwise.
+            if is_chosen || std::net::TcpListener::bind(SocketAddr::new(address.ip(), 0)).is_ok() {
+                found.push(address);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn with_ports(host: &str, ports: &[u16]) -> Result<Vec<SocketAddr>, String> {
+    let fail = |error: &dyn std::fmt::Display| format!("bad ListenAddress {host}: {error}");
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return Ok(vec![address]);
+    }
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'))
+        .unwrap_or(host);
+    let has_port = bare == host && host.matches(':').count() == 1;
+    if has_port {
+        return Ok(host.to_socket_addrs().map_err(|error| fail(&error))?.collect());
+    }
+    let mut found = Vec::new();
+    for port in ports {
+        found.extend((bare, *port).to_socket_addrs().map_err(|error| fail(&error))?);
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listening(text: &str) -> Vec<String> {
+        let mut options = Options::default();
+        options.apply(text, "x").unwrap();
+        addresses(&options)
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn addresses_and_ports_combine_as_in_openssh() {
+        assert_eq!(listening("ListenAddress 127.0.0.1:2222"), ["127.0.0.1:2222"]);
+        assert_eq!(
+            listening("Port 1\nPort 2\nListenAddress 127.0.0.1"),
+            ["127.0.0.1:1", "127.0.0.1:2"]
+        );
+        assert_eq!(
+            listening("ListenAddress [::1]:9\nListenAddress ::1\nPort 7"),
+            ["[::1]:9", "[::1]:7"]
+        );
+        assert_eq!(listening("ListenAddress localhost:5")[0], "127.0.0.1:5");
+        assert!(listening("Port 7").contains(&"0.0.0.0:7".to_owned()));
+        let mut options = Options::default();
+        options
+            .apply("ListenAddress no.such.host.invalid:1", "x")
+            .unwrap();
+        assert!(addresses(&options).unwrap_err().contains("no.such.host.invalid"));
+    }
+
+    #[test]
+    fn a_host_key_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+        let problem = host_key(file.path()).unwrap_err();
+        assert!(
+            problem.contains("0644") && problem.contains(file.path().to_str().unwrap()),
+            "{problem}"
+        );
+        assert!(
+            host_key(Path::new("/nowhere/key"))
+                .unwrap_err()
+                .contains("/nowhere/key")
+        );
+    }
+}

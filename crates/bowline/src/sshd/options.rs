@@ -1,0 +1,285 @@
+//! The keywords of sshd_config(5) that `bowline sshd` knows. One table says what there is.
+
+use std::time::Duration;
+
+use ssh_client::config_file::{
+    Line, LogLevel, RekeyLimit, ValueError, log_level, rekey_limit, seconds, split_line, yes_no,
+};
+use ssh_client::kex::nearest;
+use ssh_server::MaxStartups;
+
+/// Settings of the server; `None` and empty lists are what nobody has set. The first value set stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) accept_env: Vec<String>,
+    pub(crate) allow_tcp_forwarding: Option<bool>,
+    pub(crate) authorized_keys_files: Option<Vec<String>>,
+    pub(crate) ciphers: Option<String>,
+    pub(crate) client_alive_count_max: Option<u32>,
+    pub(crate) client_alive_interval: Option<Duration>,
+    pub(crate) force_command: Option<String>,
+    pub(crate) host_key_algorithms: Option<String>,
+    pub(crate) host_keys: Vec<String>,
+    pub(crate) kex_algorithms: Option<String>,
+    pub(crate) listen_addresses: Vec<String>,
+    pub(crate) log_level: Option<LogLevel>,
+    pub(crate) login_grace_time: Option<Duration>,
+    pub(crate) macs: Option<String>,
+    pub(crate) max_auth_tries: Option<u32>,
+    pub(crate) max_sessions: Option<u32>,
+    pub(crate) max_startups: Option<MaxStartups>,
+    pub(crate) password_authentication: Option<bool>,
+    pub(crate) permit_open: Option<Vec<String>>,
+    pub(crate) ports: Vec<u16>,
+    pub(crate) pubkey_authentication: Option<bool>,
+    pub(crate) rekey_limit: Option<RekeyLimit>,
+    pub(crate) strict_modes: Option<bool>,
+    pub(crate) subsystems: Vec<(String, String)>,
+}
+
+type Setter = fn(&mut Options, &[String]) -> Result<(), ValueError>;
+
+/// Every keyword, in OpenSSH's spelling, with the most arguments it takes.
+const KEYWORDS: &[(&str, usize, Setter)] = &[
+    ("AcceptEnv", usize::MAX, |to, from| {
+        extend(&mut to.accept_env, from)
+    }),
+    ("AllowTcpForwarding", 1, |to, from| {
+        first(&mut to.allow_tcp_forwarding, from, local_forwarding)
+    }),
+    ("AuthorizedKeysFile", usize::MAX, |to, from| {
+        files(&mut to.authorized_keys_files, from)
+    }),
+    ("Ciphers", 1, |to, from| first(&mut to.ciphers, from, text)),
+    ("ClientAliveCountMax", 1, |to, from| {
+        first(&mut to.client_alive_count_max, from, count)
+    }),
+    ("ClientAliveInterval", 1, |to, from| {
+        first(&mut to.client_alive_interval, from, seconds)
+    }),
+    ("ForceCommand", usize::MAX, |to, from| {
+        to.force_command.get_or_insert_with(|| from.join(" "));
+        Ok(())
+    }),
+    ("HostKey", 1, |to, from| extend(&mut to.host_keys, from)),
+    ("HostKeyAlgorithms", 1, |to, from| {
+        first(&mut to.host_key_algorithms, from, text)
+    }),
+    ("KexAlgorithms", 1, |to, from| {
+        first(&mut to.kex_algorithms, from, text)
+    }),
+    ("ListenAddress", 1, |to, from| {
+        extend(&mut to.listen_addresses, from)
+    }),
+    ("LogLevel", 1, |to, from| {
+        first(&mut to.log_level, from, log_level)
+    }),
+    ("LoginGraceTime", 1, |to, from| {
+        first(&mut to.login_grace_time, from, seconds)
+    }),
+    ("MACs", 1, |to, from| first(&mut to.macs, from, text)),
+    ("MaxAuthTries", 1, |to, from| {
+        first(&mut to.max_auth_tries, from, count)
+    }),
+    ("MaxSessions", 1, |to, from| {
+        first(&mut to.max_sessions, from, count)
+    }),
+    ("MaxStartups", 1, |to, from| {
+        first(&mut to.max_startups, from, max_startups)
+    }),
+    ("PasswordAuthentication", 1, |to, from| {
+        first(&mut to.password_authentication, from, yes_no)
+    }),
+    ("PermitOpen", usize::MAX, |to, from| {
+        to.permit_open.get_or_insert_with(|| from.to_vec());
+        Ok(())
+    }),
+    ("Port", 1, |to, from| {
+        to.ports
+            .push(port(from.first().map(String::as_str).unwrap_or_default())?);
+        Ok(())
+    }),
+    ("PubkeyAuthentication", 1, |to, from| {
+        first(&mut to.pubkey_authentication, from, yes_no)
+    }),
+    ("RekeyLimit", 2, |to, from| {
+        let limit = rekey_limit(from)?;
+        to.rekey_limit.get_or_insert(limit);
+        Ok(())
+    }),
+    ("StrictModes", 1, |to, from| {
+        first(&mut to.strict_modes, from, yes_no)
+    }),
+    ("Subsystem", usize::MAX, |to, from| {
+        subsystem(&mut to.subsystems, from)
+    }),
+];
+
+impl Options {
+    /// Takes one setting over; `place` names the file and line, or the command line.
+    ///
+    /// # Errors
+    /// A sentence that names the place, the keyword and what is wrong.
+    pub(crate) fn set(&mut self, line: &Line, place: &str) -> Result<(), String> {
+        let found = KEYWORDS
+            .iter()
+            .find(|(keyword, ..)| keyword.eq_ignore_ascii_case(&line.keyword));
+        let Some((keyword, most, setter)) = found else {
+            let near = nearest(&line.keyword, KEYWORDS.iter().map(|(keyword, ..)| *keyword));
+            let hint = near
+                .map(|near| format!(" (did you mean {near}?)"))
+                .unwrap_or_default();
+            return Err(format!(
+                "{place}: Bad configuration option: {}{hint}",
+                line.keyword
+            ));
+        };
+        if line.arguments.is_empty() {
+            return Err(format!("{place}: {keyword} needs a value"));
+        }
+        if line.arguments.len() > *most {
+            return Err(format!("{place}: {keyword} takes no more than {most} value(s)"));
+        }
+        setter(self, &line.arguments).map_err(|error| format!("{place}: {keyword}: {error}"))
+    }
+
+    /// Takes over the settings of a file.
+    ///
+    /// # Errors
+    /// As [`Options::set`], and a line that breaks the form.
+    pub(crate) fn apply(&mut self, text: &str, path: &str) -> Result<(), String> {
+        for (index, line) in text.lines().enumerate() {
+            let place = format!("{path} line {}", index.saturating_add(1));
+            match split_line(line) {
+                Ok(None) => {}
+                Ok(Some(line)) => self.set(&line, &place)?,
+                Err(error) => return Err(format!("{place}: {error}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn first<T>(
+    place: &mut Option<T>,
+    arguments: &[String],
+    parse: fn(&str) -> Result<T, ValueError>,
+) -> Result<(), ValueError> {
+    let value = parse(arguments.first().map(String::as_str).unwrap_or_default())?;
+    place.get_or_insert(value);
+    Ok(())
+}
+
+fn extend(place: &mut Vec<String>, arguments: &[String]) -> Result<(), ValueError> {
+    place.extend_from_slice(arguments);
+    Ok(())
+}
+
+fn files(place: &mut Option<Vec<String>>, arguments: &[String]) -> Result<(), ValueError> {
+    place.get_or_insert_with(|| match arguments {
+        [only] if only.eq_ignore_ascii_case("none") => Vec::new(),
+        names => names.to_vec(),
+    });
+    Ok(())
+}
+
+fn wrong(value: &str, wanted: &'static str) -> ValueError {
+    ValueError {
+        value: value.to_owned(),
+        wanted,
+    }
+}
+
+fn text(value: &str) -> Result<String, ValueError> {
+    if value.is_empty() {
+        Err(wrong(value, "a value"))
+    } else {
+        Ok(value.to_owned())
+    }
+}
+
+fn count(value: &str) -> Result<u32, ValueError> {
+    value.parse().map_err(|_| wrong(value, "a whole number"))
+}
+
+/// Unlike a client's, a server's port may be 0: the system chooses a free one.
+fn port(value: &str) -> Result<u16, ValueError> {
+    value.parse().map_err(|_| wrong(value, "a port from 0 to 65535"))
+}
+
+/// Of the directions OpenSSH tells apart, this server has the local one alone so far.
+fn local_forwarding(value: &str) -> Result<bool, ValueError> {
+    match value.to_ascii_lowercase().as_str() {
+        "yes" | "all" | "local" => Ok(true),
+        "no" | "remote" => Ok(false),
+        _ => Err(wrong(value, "yes, no, all, local or remote")),
+    }
+}
+
+fn max_startups(value: &str) -> Result<MaxStartups, ValueError> {
+    value
+        .parse()
+        .map_err(|_| wrong(value, "a number, or start:rate:full"))
+}
+
+fn subsystem(place: &mut Vec<(String, String)>, arguments: &[String]) -> Result<(), ValueError> {
+    match arguments.split_first() {
+        Some((name, command)) if !command.is_empty() => {
+            if !place.iter().any(|(known, _)| known == name) {
+                place.push((name.clone(), command.join(" ")));
+            }
+            Ok(())
+        }
+        _ => Err(wrong(&arguments.join(" "), "a name and a command")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(text: &str) -> Result<Options, String> {
+        let mut options = Options::default();
+        options.apply(text, "sshd_config").map(|()| options)
+    }
+
+    #[test]
+    fn a_configuration_is_read() {
+        let options = applied(
+            "# comment\nPort 2222\nPort 0\nListenAddress 127.0.0.1\nHostKey /k1\nHostKey /k2\nMaxStartups 10:30:100\n\
+             LoginGraceTime 30s\nAcceptEnv LANG LC_*\nSubsystem sftp internal-sftp\nPasswordAuthentication no\nPasswordAuthentication yes\n",
+        )
+        .unwrap();
+        assert_eq!(options.ports, [2222, 0]);
+        assert_eq!(options.host_keys, ["/k1", "/k2"]);
+        assert_eq!(options.max_startups, Some(MaxStartups::new(10, 30, 100)));
+        assert_eq!(options.login_grace_time, Some(Duration::from_secs(30)));
+        assert_eq!(options.accept_env, ["LANG", "LC_*"]);
+        assert_eq!(options.password_authentication, Some(false));
+    }
+
+    #[test]
+    fn mistakes_name_the_place_and_the_word() {
+        for (text, expected) in [
+            (
+                "Prot 22",
+                "sshd_config line 1: Bad configuration option: Prot (did you mean Port?)",
+            ),
+            (
+                "\nPort x",
+                "sshd_config line 2: Port: \"x\" is not a port from 0 to 65535",
+            ),
+            ("HostKey", "sshd_config line 1: HostKey needs a value"),
+            (
+                "HostKey a b",
+                "sshd_config line 1: HostKey takes no more than 1 value(s)",
+            ),
+            (
+                "MaxStartups 10:0:5",
+                "sshd_config line 1: MaxStartups: \"10:0:5\" is not a number, or start:rate:full",
+            ),
+        ] {
+            assert_eq!(applied(text).unwrap_err(), expected);
+        }
+    }
+}

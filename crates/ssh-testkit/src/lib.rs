@@ -1,0 +1,20 @@
+//! What Bowline's tests share. Development only: no other crate depends on it outside its tests.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`pair`] | client and server in memory: virtual clock, seeded generator, bytes whole, one by one or in random cuts |
+//! | [`link`] | the wire between them: cuts, latency, taps |
+//! | [`clock`] | time that moves when a test says so |
+//! | [`rng`] | the seeded generator |
+//! | [`peers`] | which foreign programs are here, and what to do when one is not |
+//! | [`running`] | processes that end with their handle, free ports, patience with a limit |
+//! | [`openssh`] | OpenSSH's server and client with keys made on the spot |
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod link;
+pub mod openssh;
+pub mod pair;
+pub mod peers;
+pub mod rng;
+pub mod running;

@@ -1,0 +1,63 @@
+//! Which foreign programs are on this machine.
+//!
+//! A test that needs a peer asks here first. Where the peer is missing the test says so and passes, unless
+//! `BOWLINE_INTEROP=require` stands in the environment (as `ci.sh` sets it): then a missing peer is a failure.
+
+use std::path::{Path, PathBuf};
+
+/// The path of `program`, found in `PATH` and the places Debian puts servers.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/bin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(system).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// The Python whose environment holds asyncssh and paramiko (`ci.sh` makes it below `target/peers`).
+pub fn python() -> Option<PathBuf> {
+    let given = std::env::var_os("BOWLINE_PEERS_PYTHON").map(PathBuf::from);
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/bin/python");
+    given.into_iter().chain([made]).find(|python| python.is_file())
+}
+
+/// Whether a missing peer is a failure.
+pub fn is_required() -> bool {
+    std::env::var("BOWLINE_INTEROP").is_ok_and(|value| value == "require")
+}
+
+/// The path of `program`, or `None` with a word on why the test does nothing.
+///
+/// # Panics
+/// The program is missing and [`is_required`].
+pub fn need(program: &str) -> Option<PathBuf> {
+    told(find(program), program)
+}
+
+/// As [`need`], for the Python peers.
+///
+/// # Panics
+/// They are missing and [`is_required`].
+pub fn need_python() -> Option<PathBuf> {
+    told(python(), "asyncssh and paramiko")
+}
+
+fn told(found: Option<PathBuf>, what: &str) -> Option<PathBuf> {
+    if found.is_none() {
+        assert!(!is_required(), "{what} is not on this machine; ./ci.sh tools installs it");
+        eprintln!("skipped: {what} is not on this machine (./ci.sh tools installs it)");
+    }
+    found
+}
+
+/// Whether the tests run as root, which starting OpenSSH's server for other accounts needs.
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+/// The name of the account the tests run as.
+///
+/// # Panics
+/// `id` cannot be run.
+pub fn user() -> String {
+    let output = std::process::Command::new("id").arg("-un").output().expect("id runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}

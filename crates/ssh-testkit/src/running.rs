@@ -1,0 +1,173 @@
+//! Foreign programs as values: started on loopback, ended by their process id when the value goes.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a program may take to come up.
+const START: Duration = Duration::from_secs(20);
+/// How long a program that a test waits for may run.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A running program. Dropping it ends the program.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Starts `command` with its output thrown away.
+    ///
+    /// # Panics
+    /// The program cannot be started.
+    pub fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self { child: child.unwrap_or_else(|error| panic!("{command:?}: {error}")) }
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether the program still runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A loopback port that nobody listens on at this moment.
+///
+/// # Panics
+/// The system has no free port.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// Waits until an SSH server greets on `port`.
+///
+/// # Errors
+/// The program ended or did not greet in time.
+pub fn wait_for_greeting(program: &mut Running, port: u16) -> Result<(), String> {
+    let begin = Instant::now();
+    while begin.elapsed() < START {
+        if !program.is_alive() {
+            return Err(format!("the server for port {port} ended at once"));
+        }
+        if let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+            let mut greeting = [0; 4];
+            stream.set_read_timeout(Some(START)).map_err(|error| error.to_string())?;
+            if stream.read_exact(&mut greeting).is_ok() && greeting == *b"SSH-" {
+                return Ok(());
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(format!("no server greeted on port {port}"))
+}
+
+/// How a program ended, and all it said.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit status; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error.
+    pub stderr: Vec<u8>,
+    command: String,
+}
+
+impl Finished {
+    /// Standard output as text.
+    pub fn stdout_text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Standard error as text.
+    pub fn stderr_text(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
+    /// The same, if it ended with status `code`.
+    ///
+    /// # Panics
+    /// It ended otherwise; with all it said.
+    #[must_use]
+    pub fn with_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+}
+
+impl std::fmt::Display for Finished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}\nended with {:?}", self.command, self.code)?;
+        writeln!(f, "--- standard output\n{}", self.stdout_text())?;
+        write!(f, "--- standard error\n{}", self.stderr_text())
+    }
+}
+
+/// Runs `command` to its end with nothing to read.
+///
+/// # Panics
+/// It cannot be started, or does not end in five minutes.
+pub fn run(command: &mut Command) -> Finished {
+    run_with(command, Vec::new())
+}
+
+/// Runs `command` to its end; `input` is what it can read.
+///
+/// # Panics
+/// It cannot be started, or does not end in five minutes.
+pub fn run_with(command: &mut Command, input: impl Into<Vec<u8>>) -> Finished {
+    let input = input.into();
+    let shown = format!("{command:?}");
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = spawned.unwrap_or_else(|error| panic!("{shown}: {error}"));
+    let mut stdin = child.stdin.take().expect("it is piped");
+    // A program need not read what it is given.
+    let feeding = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let stdout = gather(child.stdout.take().expect("it is piped"));
+    let stderr = gather(child.stderr.take().expect("it is piped"));
+    let code = wait(&mut child, PATIENCE);
+    let all = |thread: JoinHandle<Vec<u8>>| thread.join().expect("reading does not panic");
+    if code.is_none() {
+        // What it started may still hold its streams open: nobody waits for those.
+        panic!("{shown} still ran after {} seconds", PATIENCE.as_secs());
+    }
+    let _ = feeding.join();
+    Finished { code: code.flatten(), stdout: all(stdout), stderr: all(stderr), command: shown }
+}
+
+fn gather(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        let _ = from.read_to_end(&mut all);
+        all
+    })
+}
+
+/// Waits until `child` has ended: with its code, or `Some(None)` by a signal. `None`: it did not, and was ended.
+fn wait(child: &mut Child, patience: Duration) -> Option<Option<i32>> {
+    let begin = Instant::now();
+    while begin.elapsed() < patience {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Some(status.code());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
