@@ -14,6 +14,27 @@
 //!                                   Session
 //! ```
 //!
+//! What a program does with the events, in a few lines:
+//!
+//! ```
+//! use ssh_channel::{Connection, Event, Exec, Misuse};
+//!
+//! fn react(connection: &mut Connection, event: Event, output: &mut Vec<u8>) -> Result<(), Misuse> {
+//!     match event {
+//!         Event::Opened(id) => connection.request(id, &Exec::new("uname -a").into(), true)?,
+//!         Event::Readable(id, stream) => {
+//!             while let Some(chunk) = connection.read(id, stream, usize::MAX) {
+//!                 output.extend_from_slice(&chunk);
+//!                 connection.consumed(id, chunk.len());
+//!             }
+//!         }
+//!         Event::Eof(id) => connection.close(id)?,
+//!         _ => {}
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
 //! What it implements: RFC 4254 §4 to §9 but X11 and agent forwarding; RFC 4335 (`break`), RFC 8160 (IUTF8), OpenSSH's
 //! Unix-socket channels, `eow`, `keepalive` and `no-more-sessions`.
 //!

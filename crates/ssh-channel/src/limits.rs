@@ -56,8 +56,8 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Messages of data without data that may come in a row on a channel; one more ends the connection.
     pub empty_data: u32,
-    /// Replies to nothing that are passed over; one more ends the connection. Some servers answer requests that
-    /// wanted no reply.
+    /// Replies to nothing that are passed over on a connection; one more ends it. Some servers answer requests that
+    /// wanted no reply, every window change among them.
     pub unsolicited_replies: u32,
 }
 
@@ -70,7 +70,7 @@ impl Default for Limits {
             replies_expected: 1_024,
             request_bytes: 160 * 1024,
             empty_data: 1_000,
-            unsolicited_replies: 64,
+            unsolicited_replies: 10_000,
         }
     }
 }

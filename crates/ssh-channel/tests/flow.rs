@@ -288,10 +288,33 @@ fn channels_take_turns_when_the_outbox_is_short() {
 }
 
 #[test]
+fn a_keystroke_does_not_wait_for_a_bulk_transfer() {
+    let mut pair = pair(open_house(), windows_of(64 << 20));
+    let (bulk, sink) = pair.open();
+    let (shell, _) = pair.open();
+    let bytes = vec![0; 1 << 20];
+    let mut longest = 0;
+    let mut waited = 0;
+    for _ in 0..200 {
+        // The bulk writer always comes first and takes all it gets.
+        while pair.a.machine.write(bulk, Stream::Data, &bytes).unwrap() > 0 {}
+        waited = if pair.a.machine.write(shell, Stream::Data, b"k").unwrap() == 1 {
+            0
+        } else {
+            waited + 1
+        };
+        longest = longest.max(waited);
+        pair.pump();
+        drain(&mut pair.b, sink, Stream::Data);
+    }
+    assert!(longest <= 1, "a keystroke waited {longest} times for the outbox");
+}
+
+#[test]
 fn a_writer_that_goes_away_holds_up_nobody() {
     let mut pair = pair(open_house(), open_house());
     let (gone, _) = pair.open();
-    let (stays, _) = pair.open();
+    let (stays, reader) = pair.open();
     let bytes = vec![0; 1 << 20];
     pair.a.machine.write(gone, Stream::Data, &bytes).unwrap();
     assert_eq!(pair.a.machine.write(gone, Stream::Data, &bytes), Ok(0));
@@ -306,8 +329,7 @@ fn a_writer_that_goes_away_holds_up_nobody() {
                 .any(|event| matches!(event, Event::Writable(id) if *id == stays))
         );
         while pair.a.machine.write(stays, Stream::Data, &bytes).unwrap() > 0 {}
-        let theirs = ChannelId::clone(&stays);
-        drain(&mut pair.b, theirs, Stream::Data);
+        drain(&mut pair.b, reader, Stream::Data);
     }
 }
 

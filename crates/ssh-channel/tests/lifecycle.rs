@@ -71,6 +71,23 @@ fn the_application_refuses_with_its_own_words() {
 }
 
 #[test]
+fn a_peers_description_is_cut_and_made_text() {
+    let mut siege = siege(open_house());
+    let id = siege.a.machine.open(ChannelType::Session).unwrap();
+    siege.send(&ChannelOpenFailure {
+        recipient: id.number(),
+        reason: 4,
+        description: &[0xff; 100_000],
+        language: &[0; 100_000],
+    });
+    siege.pump();
+    match &siege.a.taken()[..] {
+        [Event::OpenFailed { description, .. }] => assert_eq!(*description, "\u{fffd}".repeat(1_024)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn types_that_are_not_accepted_are_refused_without_a_question() {
     let config = Config {
         accept_opens: vec!["direct-tcpip"],
