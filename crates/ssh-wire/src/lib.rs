@@ -9,9 +9,22 @@
 //! | `mpint` | [`Mpint`] |
 //! | `name-list` | [`NameList`] |
 //!
+//! ```text
+//!           ┌────────────────────────┐   ┌────────────────────────────────┐
+//!  bytes ──▶│ IdentificationReader   │──▶│ Opener: length, Open, padding  │──▶ Packet ──▶ rooms above
+//!           └────────────────────────┘   └────────────────────────────────┘
+//!                                        ┌────────────────────────────────┐
+//!  bytes ◀───────────────────────────────│ Sealer: encode, pad, Seal      │◀── a message
+//!                                        └────────────────────────────────┘
+//!                          Open and Seal are made from a Cipher, a Mac and keys: `protection`
+//! ```
+//!
 //! What lives here: [`Reader`] and [`Writer`], the [`message!`] table form, the identification exchange
-//! (RFC 4253 §4.2), packets with their ciphers and MACs (RFC 4253 §6), and [`Layer`], the door every room above
-//! has. What does not: the meaning of any message, the role (client or server), sockets, clocks, randomness.
+//! (RFC 4253 §4.2), packets with their ciphers and MACs (RFC 4253 §6, RFC 4344, 5647, 6668, OpenSSH's `PROTOCOL`),
+//! and [`Layer`], the door every room above has. What does not: the meaning of any message, the role (client or
+//! server), sockets, clocks, system randomness, and blocks of memory to read into, which a driver brings.
+//!
+//! What is deliberately absent: CBC modes, UMAC, SHA-1 MACs and compression.
 
 #![forbid(unsafe_code)]
 
