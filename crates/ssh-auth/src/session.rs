@@ -114,6 +114,9 @@ pub struct Session {
 pub enum SessionEvent {
     /// A message for the rooms above: its number is 80 or more.
     Packet(Packet),
+    /// The peer told more about itself; see [`Session::extensions`]. RFC 8308 §2.4 lets nobody do so after login, and
+    /// neither does the transport as it stands.
+    Extensions,
     /// New keys are in use.
     Rekeyed,
     /// The server proved another host key than before. Answer with [`Session::answer`].
@@ -241,8 +244,7 @@ impl Layer for Session {
                     Some(packet) => SessionEvent::Packet(packet),
                     None => continue,
                 },
-                // EXT_INFO is over with the login.
-                TransportEvent::Extensions(_) => continue,
+                TransportEvent::Extensions(_) => SessionEvent::Extensions,
                 TransportEvent::Rekeyed => SessionEvent::Rekeyed,
                 TransportEvent::HostKey(offer) => SessionEvent::HostKey(offer),
                 TransportEvent::Pong(data) => SessionEvent::Pong(data),
