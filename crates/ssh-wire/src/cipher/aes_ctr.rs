@@ -26,7 +26,7 @@ const fn descriptor(name: &'static str, key_bytes: usize, family: &'static dyn N
         iv_bytes: 16,
         block_bytes: 16,
         tag_bytes: 0,
-        tier: Tier::Compatible,
+        tier: Tier::Recommended,
         max_bytes_per_key: MAX_BYTES_OF_AES,
         construction: Construction::NeedsMac(family),
     }
