@@ -26,10 +26,18 @@ impl Keys {
         let folder = tempfile::tempdir().expect("a folder");
         let keys = Self { folder };
         for name in ["host", "user", "stranger"] {
-            keygen(&["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"], &keys.path(name));
+            keygen(
+                &["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"],
+                &keys.path(name),
+            );
         }
-        keygen(&["-q", "-t", "ed25519", "-N", "secret", "-C", "locked", "-f"], &keys.path("locked"));
-        let authorized = ["user.pub", "locked.pub"].map(|name| read(&keys.path(name))).concat();
+        keygen(
+            &["-q", "-t", "ed25519", "-N", "secret", "-C", "locked", "-f"],
+            &keys.path("locked"),
+        );
+        let authorized = ["user.pub", "locked.pub"]
+            .map(|name| read(&keys.path(name)))
+            .concat();
         fs::write(keys.path("authorized_keys"), authorized).expect("authorized_keys");
         keys
     }
@@ -60,7 +68,11 @@ impl Keys {
     /// # Panics
     /// There is no such key.
     pub fn public(&self, name: &str) -> String {
-        read(&self.path(&format!("{name}.pub"))).split(' ').take(2).collect::<Vec<_>>().join(" ")
+        read(&self.path(&format!("{name}.pub")))
+            .split(' ')
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// Writes a known_hosts file that holds key `name` for loopback's `port`.
@@ -76,7 +88,11 @@ impl Keys {
 
 fn keygen(arguments: &[&str], file: &Path) {
     let program = peers::find("ssh-keygen").expect("ssh-keygen is here");
-    let status = Command::new(program).args(arguments).arg(file).status().expect("ssh-keygen runs");
+    let status = Command::new(program)
+        .args(arguments)
+        .arg(file)
+        .status()
+        .expect("ssh-keygen runs");
     assert!(status.success(), "ssh-keygen {arguments:?} {}", file.display());
 }
 
@@ -108,9 +124,22 @@ impl Server {
             let port = free_port();
             fs::write(keys.path("sshd_config"), configuration(&keys, port, more)).expect("sshd_config");
             let (config, log) = (keys.path("sshd_config"), keys.path(LOG));
-            let mut program = Running::start(Command::new(sshd).arg("-D").arg("-E").arg(log).arg("-f").arg(config));
+            let mut program = Running::start(
+                Command::new(sshd)
+                    .arg("-D")
+                    .arg("-E")
+                    .arg(log)
+                    .arg("-f")
+                    .arg(config),
+            );
             match wait_for_greeting(&mut program, port) {
-                Ok(()) => return Self { port, keys, _program: program },
+                Ok(()) => {
+                    return Self {
+                        port,
+                        keys,
+                        _program: program,
+                    };
+                }
                 Err(problem) => last = problem,
             }
         }
@@ -153,17 +182,37 @@ impl Account {
     /// The tests run as root, and `useradd` or `chpasswd` fails.
     pub fn make(tag: &str) -> Option<Self> {
         if !peers::is_root() {
-            assert!(!peers::is_required(), "a password login needs an account, which only root can make");
+            assert!(
+                !peers::is_required(),
+                "a password login needs an account, which only root can make"
+            );
             eprintln!("skipped: a password login needs an account, which only root can make");
             return None;
         }
-        let account = Self { name: format!("bwl{tag}{}", std::process::id()), password: "correct horse".to_owned() };
+        let account = Self {
+            name: format!("bwl{tag}{}", std::process::id()),
+            password: "correct horse".to_owned(),
+        };
         let _alone = DATABASE.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = Command::new("useradd").args(["-m", "-s", "/bin/sh", &account.name]).status();
-        assert!(made.is_ok_and(|status| status.success()), "useradd {}", account.name);
+        let made = Command::new("useradd")
+            .args(["-m", "-s", "/bin/sh", &account.name])
+            .status();
+        assert!(
+            made.is_ok_and(|status| status.success()),
+            "useradd {}",
+            account.name
+        );
         let line = format!("{}:{}", account.name, account.password);
-        let set = Command::new("sh").arg("-c").arg("printf '%s\\n' \"$0\" | chpasswd").arg(line).status();
-        assert!(set.is_ok_and(|status| status.success()), "chpasswd {}", account.name);
+        let set = Command::new("sh")
+            .arg("-c")
+            .arg("printf '%s\\n' \"$0\" | chpasswd")
+            .arg(line)
+            .status();
+        assert!(
+            set.is_ok_and(|status| status.success()),
+            "chpasswd {}",
+            account.name
+        );
         Some(account)
     }
 }

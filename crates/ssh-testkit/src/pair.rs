@@ -100,16 +100,27 @@ impl<C: Layer, S: Layer> Ends<C, S> {
             if up.is_none() && down.is_none() {
                 return Ok(());
             }
-            self.server.read_buffer().extend_from_slice(&up.unwrap_or_default());
-            self.client.read_buffer().extend_from_slice(&down.unwrap_or_default());
+            self.server
+                .read_buffer()
+                .extend_from_slice(&up.unwrap_or_default());
+            self.client
+                .read_buffer()
+                .extend_from_slice(&down.unwrap_or_default());
         }
         panic!("two machines talk for ever")
     }
 
     /// Moves the clock to whatever happens next: bytes that arrive, or a deadline. False if nothing ever will.
     pub fn skip(&mut self) -> bool {
-        let next = [self.up.arrival(), self.down.arrival(), self.client.deadline(), self.server.deadline()];
-        let Some(next) = next.into_iter().flatten().min() else { return false };
+        let next = [
+            self.up.arrival(),
+            self.down.arrival(),
+            self.client.deadline(),
+            self.server.deadline(),
+        ];
+        let Some(next) = next.into_iter().flatten().min() else {
+            return false;
+        };
         self.clock.advance_to(next);
         true
     }
@@ -142,11 +153,25 @@ impl Setup {
     pub fn handshakes(&self) -> Ends<Handshake, Handshake> {
         let clock = Clock::default();
         let host_key: Arc<dyn Signer> = Arc::new(self.host_key());
-        let client = Handshake::client(Arc::new(self.client.clone()), seeded(self.seed ^ 0xc11e), clock.now());
-        let server =
-            Handshake::server(Arc::new(self.server.clone()), vec![host_key], seeded(self.seed ^ 0x5e11), clock.now());
+        let client = Handshake::client(
+            Arc::new(self.client.clone()),
+            seeded(self.seed ^ 0xc11e),
+            clock.now(),
+        );
+        let server = Handshake::server(
+            Arc::new(self.server.clone()),
+            vec![host_key],
+            seeded(self.seed ^ 0x5e11),
+            clock.now(),
+        );
         let link = |salt: u64| Link::new(self.feed, self.seed ^ salt, self.latency);
-        Ends { client, server, up: link(1), down: link(2), clock }
+        Ends {
+            client,
+            server,
+            up: link(1),
+            down: link(2),
+            clock,
+        }
     }
 
     /// The host key of the server.
@@ -175,11 +200,26 @@ impl Setup {
                 &mut |_, event| server_done |= matches!(event, HandshakeEvent::Established),
             );
             settled.unwrap_or_else(|fault| panic!("the handshake failed: {fault:?}"));
-            assert!((client_done && server_done) || ends.skip(), "the handshake stands still");
+            assert!(
+                (client_done && server_done) || ends.skip(),
+                "the handshake stands still"
+            );
         }
-        let Ends { client, server, up, down, clock } = ends;
+        let Ends {
+            client,
+            server,
+            up,
+            down,
+            clock,
+        } = ends;
         let [client, server] = [client, server].map(|side| side.into_transport().expect("it is established"));
-        Ends { client, server, up, down, clock }
+        Ends {
+            client,
+            server,
+            up,
+            down,
+            clock,
+        }
     }
 
     /// After a login by key.
@@ -187,11 +227,23 @@ impl Setup {
     /// # Panics
     /// The login fails.
     pub fn sessions(&self) -> Ends<Session, Session> {
-        let Ends { client, server, up, down, clock } = self.transports();
+        let Ends {
+            client,
+            server,
+            up,
+            down,
+            clock,
+        } = self.transports();
         let user = UserName::new("story").expect("a user name");
         let client = client::Authenticator::new(client, user);
         let server = server::Authenticator::new(server, server::Policy::default(), clock.now());
-        let mut ends = Ends { client, server, up, down, clock };
+        let mut ends = Ends {
+            client,
+            server,
+            up,
+            down,
+            clock,
+        };
         let key = self.user_key();
         let (mut client_done, mut server_done) = (false, false);
         while !(client_done && server_done) {
@@ -200,21 +252,52 @@ impl Setup {
                 &mut |layer, event| server_done |= admit(layer, event, &key),
             );
             settled.unwrap_or_else(|fault| panic!("the login failed: {fault:?}"));
-            assert!((client_done && server_done) || ends.skip(), "the login stands still");
+            assert!(
+                (client_done && server_done) || ends.skip(),
+                "the login stands still"
+            );
         }
-        let Ends { client, server, up, down, clock } = ends;
+        let Ends {
+            client,
+            server,
+            up,
+            down,
+            clock,
+        } = ends;
         let client = client.into_session().expect("it is logged in");
         let server = server.into_session().expect("it is logged in");
-        Ends { client, server, up, down, clock }
+        Ends {
+            client,
+            server,
+            up,
+            down,
+            clock,
+        }
     }
 
     /// The whole way up: two connections.
     pub fn connect(&self) -> Pair {
-        let Ends { client, server, up, down, clock } = self.sessions();
+        let Ends {
+            client,
+            server,
+            up,
+            down,
+            clock,
+        } = self.sessions();
         let client = Connection::new(client, self.client_connection.clone());
         let server = Connection::new(server, self.server_connection.clone());
-        let ends = Ends { client, server, up, down, clock };
-        Pair { ends, client_events: VecDeque::new(), server_events: VecDeque::new() }
+        let ends = Ends {
+            client,
+            server,
+            up,
+            down,
+            clock,
+        };
+        Pair {
+            ends,
+            client_events: VecDeque::new(),
+            server_events: VecDeque::new(),
+        }
     }
 }
 
@@ -236,7 +319,11 @@ fn login(layer: &mut client::Authenticator, event: client::Event, key: &PrivateK
 fn admit(layer: &mut server::Authenticator, event: auth::method::ServerEvent, key: &PrivateKey) -> bool {
     match event {
         auth::method::ServerEvent::Attempt(auth::method::Attempt::PublicKey(attempt)) => {
-            let verdict = if attempt.key() == key.public() { attempt.accept() } else { attempt.reject() };
+            let verdict = if attempt.key() == key.public() {
+                attempt.accept()
+            } else {
+                attempt.reject()
+            };
             layer.answer(verdict);
         }
         auth::method::ServerEvent::Attempt(attempt) => layer.answer(attempt.reject()),
@@ -262,8 +349,14 @@ impl Pair {
     /// # Errors
     /// The side that ended the connection, and why.
     pub fn pump(&mut self) -> Result<(), Fault<channel::Error, channel::Error>> {
-        let Self { ends, client_events, server_events } = self;
-        ends.settle(&mut |_, event| client_events.push_back(event), &mut |_, event| server_events.push_back(event))
+        let Self {
+            ends,
+            client_events,
+            server_events,
+        } = self;
+        ends.settle(&mut |_, event| client_events.push_back(event), &mut |_, event| {
+            server_events.push_back(event)
+        })
     }
 
     /// As [`pump`](Self::pump), and lets `by` pass in steps: everything that is due on the way happens in its order.

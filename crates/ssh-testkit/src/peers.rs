@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/bin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(system).map(|folder| folder.join(program)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .chain(system)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
 }
 
 /// The Python whose environment holds asyncssh and paramiko (`ci.sh` makes it below `target/peers`).
@@ -42,7 +45,10 @@ pub fn need_python() -> Option<PathBuf> {
 
 fn told(found: Option<PathBuf>, what: &str) -> Option<PathBuf> {
     if found.is_none() {
-        assert!(!is_required(), "{what} is not on this machine; ./ci.sh tools installs it");
+        assert!(
+            !is_required(),
+            "{what} is not on this machine; ./ci.sh tools installs it"
+        );
         eprintln!("skipped: {what} is not on this machine (./ci.sh tools installs it)");
     }
     found
@@ -58,6 +64,9 @@ pub fn is_root() -> bool {
 /// # Panics
 /// `id` cannot be run.
 pub fn user() -> String {
-    let output = std::process::Command::new("id").arg("-un").output().expect("id runs");
+    let output = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .expect("id runs");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -23,8 +23,14 @@ impl Running {
     /// # Panics
     /// The program cannot be started.
     pub fn start(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        Self { child: child.unwrap_or_else(|error| panic!("{command:?}: {error}")) }
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self {
+            child: child.unwrap_or_else(|error| panic!("{command:?}: {error}")),
+        }
     }
 
     /// The process id.
@@ -66,7 +72,9 @@ pub fn wait_for_greeting(program: &mut Running, port: u16) -> Result<(), String>
         }
         if let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
             let mut greeting = [0; 4];
-            stream.set_read_timeout(Some(START)).map_err(|error| error.to_string())?;
+            stream
+                .set_read_timeout(Some(START))
+                .map_err(|error| error.to_string())?;
             if stream.read_exact(&mut greeting).is_ok() && greeting == *b"SSH-" {
                 return Ok(());
             }
@@ -133,7 +141,11 @@ pub fn run(command: &mut Command) -> Finished {
 pub fn run_with(command: &mut Command, input: impl Into<Vec<u8>>) -> Finished {
     let input = input.into();
     let shown = format!("{command:?}");
-    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let spawned = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{shown}: {error}"));
     let mut stdin = child.stdin.take().expect("it is piped");
     // A program need not read what it is given.
@@ -147,7 +159,12 @@ pub fn run_with(command: &mut Command, input: impl Into<Vec<u8>>) -> Finished {
         panic!("{shown} still ran after {} seconds", PATIENCE.as_secs());
     }
     let _ = feeding.join();
-    Finished { code: code.flatten(), stdout: all(stdout), stderr: all(stderr), command: shown }
+    Finished {
+        code: code.flatten(),
+        stdout: all(stdout),
+        stderr: all(stderr),
+        command: shown,
+    }
 }
 
 fn gather(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {

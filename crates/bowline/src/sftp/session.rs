@@ -101,21 +101,35 @@ impl Session {
                 ));
                 Ok(())
             }
+            Command::Stat { path, follow } => self.stat(&path, follow).await,
+            other => self.run_change(other).await,
+        }
+    }
+
+    /// The commands that change something on the other side.
+    async fn run_change(&mut self, command: Command) -> Result<(), String> {
+        match command {
             Command::MakeDirectory(path) => {
                 let path = self.remote(&path);
-                let made = self.sftp.mkdir(&path).await;
-                made.map_err(|error| failed("remote mkdir", &path, &error))
+                self.sftp
+                    .mkdir(&path)
+                    .await
+                    .map_err(|error| failed("remote mkdir", &path, &error))
             }
             Command::RemoveDirectory(path) => {
                 let path = self.remote(&path);
-                let removed = self.sftp.rmdir(&path).await;
-                removed.map_err(|error| failed("remote rmdir", &path, &error))
+                self.sftp
+                    .rmdir(&path)
+                    .await
+                    .map_err(|error| failed("remote rmdir", &path, &error))
             }
             Command::Remove(word) => self.remove(&word).await,
             Command::Rename(from, to) => {
                 let (from, to) = (self.remote(&from), self.remote(&to));
-                let renamed = self.sftp.rename(&from, &to).await;
-                renamed.map_err(|error| failed("remote rename", &from, &error))
+                self.sftp
+                    .rename(&from, &to)
+                    .await
+                    .map_err(|error| failed("remote rename", &from, &error))
             }
             Command::Link {
                 existing,
@@ -127,28 +141,16 @@ impl Session {
                     permissions: Some(mode),
                     ..Attributes::default()
                 };
-                self.set_attributes("remote setstat", &path, |_| attributes.clone(), links)
-                    .await
+                self.set_attributes(&path, |_| attributes.clone(), links).await
             }
             Command::ChangeOwner { owner, path } => {
-                self.set_attributes(
-                    "remote setstat",
-                    &path,
-                    |now| with_ids(Some(owner), None, now),
-                    false,
-                )
-                .await
+                self.set_attributes(&path, |now| with_ids(Some(owner), None, now), false)
+                    .await
             }
             Command::ChangeGroup { group, path } => {
-                self.set_attributes(
-                    "remote setstat",
-                    &path,
-                    |now| with_ids(None, Some(group), now),
-                    false,
-                )
-                .await
+                self.set_attributes(&path, |now| with_ids(None, Some(group), now), false)
+                    .await
             }
-            Command::Stat { path, follow } => self.stat(&path, follow).await,
             local_or_none => self.run_local(local_or_none).await,
         }
     }
@@ -259,13 +261,12 @@ impl Session {
 
     async fn set_attributes(
         &self,
-        what: &str,
         word: &Word,
         wanted: impl Fn(&Attributes) -> Attributes,
         links: bool,
     ) -> Result<(), String> {
         for found in matching(&self.sftp, &self.directory, word).await? {
-            let fail = |error: ssh_client::Error| failed(what, &found.path, &error);
+            let fail = |error: ssh_client::Error| failed("remote setstat", &found.path, &error);
             let now = self.sftp.stat(&found.path).await.map_err(fail)?;
             let attributes = wanted(&now);
             if links {

@@ -1,0 +1,109 @@
+//! Sealing and opening one packet in memory, per cipher and payload size, beside the bare primitive (target P-1).
+
+use std::time::Duration;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
+use ssh_benches::PAYLOAD_SIZES;
+use ssh_client::wire::protection::{DirectionKeys, opening, sealing};
+use ssh_client::wire::{Cipher, Mac, Opener, Sealer, cipher, mac};
+
+/// Packets in one measured batch of openings, so that filling the read buffer is not what is measured.
+const BATCH: usize = 8;
+
+fn mac_of(cipher: &Cipher) -> Option<&'static Mac> {
+    cipher.needs_mac().then(|| mac::find("hmac-sha2-256-etm@openssh.com").expect("it is registered"))
+}
+
+fn with_keys<T>(cipher: &'static Cipher, make: impl FnOnce(&DirectionKeys<'_>) -> T) -> T {
+    let mac = mac_of(cipher);
+    let (key, iv) = (vec![1; cipher.key_bytes], vec![2; cipher.iv_bytes]);
+    let mac_key = vec![3; mac.map_or(0, |mac| mac.key_bytes)];
+    make(&DirectionKeys { cipher, mac, key: &key, iv: &iv, mac_key: &mac_key })
+}
+
+fn sealer(cipher: &'static Cipher) -> Sealer {
+    let mut sealer = Sealer::new([9; 32]);
+    sealer.set_protection(with_keys(cipher, |keys| sealing(keys).expect("keys")), true);
+    sealer
+}
+
+fn seal(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("packet_seal");
+    for &cipher in cipher::ALL {
+        for size in PAYLOAD_SIZES {
+            let payload = vec![94; size];
+            let mut sealer = sealer(cipher);
+            group.throughput(Throughput::Bytes(size as u64));
+            group.bench_with_input(BenchmarkId::new(cipher.name, size), &payload, |bencher, payload| {
+                bencher.iter(|| {
+                    sealer.seal_payload(payload);
+                    let count = sealer.outbox_len();
+                    sealer.outbox().clear();
+                    sealer.transmitted(count);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn open(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("packet_open");
+    for &cipher in cipher::ALL {
+        for size in PAYLOAD_SIZES {
+            group.throughput(Throughput::Bytes((BATCH * size) as u64));
+            group.bench_function(BenchmarkId::new(cipher.name, size), |bencher| {
+                let mut sealer = sealer(cipher);
+                let mut opener = Opener::new();
+                opener.set_protection(with_keys(cipher, |keys| opening(keys).expect("keys")), true);
+                let payload = vec![94; size];
+                // Setting up a batch is not measured, but every batch must follow the one before it in sequence.
+                bencher.iter_batched(
+                    || {
+                        for _ in 0..BATCH {
+                            sealer.seal_payload(&payload);
+                        }
+                        let count = sealer.outbox_len();
+                        let bytes = std::mem::take(sealer.outbox());
+                        sealer.transmitted(count);
+                        bytes
+                    },
+                    |bytes| {
+                        opener.read_buffer().extend_from_slice(&bytes);
+                        for _ in 0..BATCH {
+                            opener.next().expect("it opens").expect("it is whole");
+                        }
+                    },
+                    BatchSize::PerIteration,
+                );
+            });
+        }
+    }
+    group.finish();
+}
+
+fn bare(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("bare_primitive");
+    for (name, algorithm) in [("aes128-gcm", &aead::AES_128_GCM), ("aes256-gcm", &aead::AES_256_GCM)] {
+        let key = LessSafeKey::new(UnboundKey::new(algorithm, &vec![1; algorithm.key_len()]).expect("a key"));
+        for size in PAYLOAD_SIZES {
+            let mut data = vec![94; size];
+            group.throughput(Throughput::Bytes(size as u64));
+            group.bench_function(BenchmarkId::new(name, size), |bencher| {
+                bencher.iter(|| {
+                    let nonce = Nonce::assume_unique_for_key([0; 12]);
+                    key.seal_in_place_separate_tag(nonce, Aad::from([0; 4]), &mut data).expect("it seals")
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = packets;
+    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    targets = seal, open, bare
+}
+criterion_main!(packets);

@@ -1,0 +1,102 @@
+//! `peers`: Bowline beside its peers, measured in the same run, in turn, over several rounds.
+//!
+//! ```text
+//! cargo run --release -p ssh-benches --bin peers -- [--quick] [--only P-2,P-6] [--rounds N] [--json FILE]
+//! ```
+//!
+//! The machine is noisy: the ratios of a run mean something, its absolute figures little. Every contender of a row
+//! runs once per round, one after the other, and the table shows medians. A peer that is not on the machine is said
+//! to be missing.
+#![forbid(unsafe_code)]
+
+mod bowline_roles;
+mod ceiling;
+mod programs;
+mod roles;
+mod rows;
+mod russh_roles;
+mod table;
+
+use std::process::ExitCode;
+
+use roles::Result;
+
+/// How much to measure.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// Rounds of every row.
+    pub(crate) rounds: usize,
+    /// Bytes through a stream.
+    pub(crate) stream_bytes: u64,
+    /// Bytes of a file.
+    pub(crate) file_bytes: u64,
+    /// Connections made one after another.
+    pub(crate) connections: u32,
+    /// The rows wanted; empty for all.
+    pub(crate) only: Vec<String>,
+    /// Where the figures go besides the table.
+    pub(crate) json: Option<std::path::PathBuf>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { rounds: 5, stream_bytes: 2 << 30, file_bytes: 1 << 30, connections: 200, only: Vec::new(), json: None }
+    }
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let done = match words.split_first() {
+        Some((first, rest)) if first == "role" => in_runtime(rest),
+        _ => plan(&words).and_then(|plan| measure(&plan)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn in_runtime(words: &[String]) -> Result<()> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(roles::run(words))
+}
+
+fn plan(words: &[String]) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().cloned().ok_or(format!("{word} needs a value"));
+        match word.as_str() {
+            "--quick" => {
+                plan = Plan { rounds: 3, stream_bytes: 512 << 20, file_bytes: 256 << 20, connections: 60, ..plan };
+            }
+            // Whether everything still runs, not how fast.
+            "--smoke" => {
+                plan = Plan { rounds: 1, stream_bytes: 8 << 20, file_bytes: 8 << 20, connections: 3, ..plan };
+            }
+            "--only" => plan.only = value()?.split(',').map(str::to_owned).collect(),
+            "--rounds" => plan.rounds = value()?.parse()?,
+            "--json" => plan.json = Some(value()?.into()),
+            _ => return Err(format!("unknown argument {word}; see the head of benches/src/peers/main.rs").into()),
+        }
+    }
+    Ok(plan)
+}
+
+fn measure(plan: &Plan) -> Result<()> {
+    let scene = programs::Scene::set(plan)?;
+    let mut figures = Vec::new();
+    for row in rows::all(plan, &scene) {
+        if plan.only.is_empty() || plan.only.iter().any(|id| id == row.id) {
+            let measured = row.measure(plan.rounds)?;
+            table::print(&measured);
+            figures.push(measured);
+        }
+    }
+    if let Some(path) = &plan.json {
+        std::fs::write(path, table::json(&figures))?;
+    }
+    Ok(())
+}
