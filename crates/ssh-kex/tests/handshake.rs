@@ -10,14 +10,18 @@
 
 mod common;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use common::raw::{Position, Raw, Traits};
-use common::{Cuts, Seat, Verdict, connected, host_key, pump, seeded, signers};
+use common::{Cuts, Seat, Verdict, boxed, connected, host_key, pump, seeded, signers};
+use ssh_kex::keys::{PrivateKey, PublicKey, SignatureAlgorithm, SignatureError, Signer};
 use ssh_kex::messages::Disconnect;
 use ssh_kex::wire::identification::IdentificationError;
 use ssh_kex::wire::{Encode, Layer, cipher, mac, message, number};
-use ssh_kex::{Config, DisconnectReason, Error, Fatal, Negotiable, Phase, Role, SendError, method};
+use ssh_kex::{
+    Config, DisconnectReason, Error, Fatal, Handshake, Negotiable, Phase, Role, SendError, method,
+};
 
 message! {
     /// Any message of the rooms above.
@@ -87,7 +91,7 @@ fn every_method_works_with_every_cipher_and_mac() {
                 let negotiated = *client.transport().negotiated();
                 assert_eq!((negotiated.kex, negotiated.outgoing.cipher), (*method, *cipher));
                 assert_eq!(negotiated.incoming.mac, cipher.needs_mac().then_some(*mac));
-                client.transport().start_rekey(std::time::Instant::now());
+                client.transport().start_rekey(Instant::now());
                 pump(&mut client, &mut server, &mut Cuts::Whole);
                 assert_eq!((client.rekeyed, server.rekeyed), (1, 1));
                 assert_talking(&mut client, &mut server);
@@ -403,12 +407,42 @@ fn machines_can_move_between_threads() {
     assert_send(client.handshake());
     let (mut client, _) = connected(Config::default(), Config::default());
     assert_send(client.transport());
-    assert!(
-        client
-            .transport()
-            .poll(std::time::Instant::now())
-            .unwrap()
-            .is_none()
-    );
+    assert!(client.transport().poll(Instant::now()).unwrap().is_none());
     assert_eq!(signers(1).len(), 1);
+}
+
+/// A host key whose holder cannot sign (an agent that went away).
+struct Mute(PrivateKey);
+
+impl Signer for Mute {
+    fn public_key(&self) -> &PublicKey {
+        self.0.public()
+    }
+    fn algorithms(&self) -> &[&'static SignatureAlgorithm] {
+        self.0.algorithms()
+    }
+    fn sign(&self, _: &SignatureAlgorithm, _: &[u8]) -> Result<Vec<u8>, SignatureError> {
+        Err(SignatureError::SignerFailed("the agent is gone".to_owned()))
+    }
+}
+
+#[test]
+fn a_host_key_that_cannot_sign_ends_the_connection_and_the_peer_is_not_told_why() {
+    let mut client = Seat::client(Config::default(), 2);
+    let mut server = Seat::server_with(Config::default(), vec![Arc::new(Mute(host_key(1)))], 3);
+    pump(&mut client, &mut server, &mut Cuts::Whole);
+    assert!(server.error.unwrap().to_string().contains("the agent is gone"));
+    let reason = DisconnectReason::ByApplication;
+    let description = "internal fault".to_owned();
+    assert_eq!(client.error, Some(Error::Disconnected { reason, description }));
+    assert!(client.offered.is_empty());
+}
+
+#[test]
+fn an_unfinished_handshake_is_no_transport() {
+    let now = Instant::now();
+    let handshake = Handshake::client(Arc::new(Config::default()), boxed(1), now);
+    let mut handshake = handshake.into_transport().unwrap_err();
+    assert!(handshake.poll(now).unwrap().is_none());
+    assert!(handshake.peer_identification().is_none());
 }

@@ -239,6 +239,23 @@ fn data_in_flight_is_taken_until_the_peers_kexinit() {
 }
 
 #[test]
+fn what_is_sent_after_our_new_keys_does_not_wait_for_the_peers() {
+    for (raw_role, role) in [(Role::Client, Role::Server), (Role::Server, Role::Client)] {
+        let mut seat = Seat::of(role, Config::default(), 4);
+        let mut raw = Raw::new(raw_role, Traits::default());
+        raw.connect(&mut seat);
+        raw.advance(Some(Position::Keyed), Position::Agreed, &mut seat);
+        assert!(!seat.transport().is_changing_keys() && seat.transport().data_room() > 0);
+        seat.transport().send(&Counted { count: 3 }).unwrap();
+        raw.exchange_bytes(&mut seat);
+        assert_eq!(raw.expect(93).decode::<Counted>().unwrap().count, 3);
+        assert_eq!(seat.rekeyed, 0, "the peer still sends under the old keys");
+        raw.switch(&mut seat);
+        assert_eq!(seat.rekeyed, 1);
+    }
+}
+
+#[test]
 fn sequence_numbers_run_on_without_strictness() {
     let mut seat = Seat::server(Config::default(), 4);
     let mut raw = Raw::new(
