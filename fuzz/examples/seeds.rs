@@ -1,0 +1,178 @@
+//! Writes the first inhabitants of the corpora: well-formed input for every target, made by the crates themselves.
+//! `cargo run --no-default-features --example seeds` (the files are committed; what fuzzers find is added beside them).
+
+use std::fs;
+use std::path::Path;
+
+use ssh_client::keys::PrivateKey;
+use ssh_client::sftp_protocol::messages::{Open, RealPath, Stat};
+use ssh_client::sftp_protocol::{Attributes, OpenFlags};
+use ssh_client::wire::cipher;
+use ssh_client::wire::protection::{DirectionKeys, sealing};
+use ssh_client::wire::{Layer, Sealer};
+use ssh_testkit::pair::Setup;
+use ssh_testkit::rng::seeded;
+
+fn main() {
+    let write = |target: &str, name: &str, data: &[u8]| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join(name), data).expect("a seed");
+    };
+    write(
+        "identification",
+        "openssh",
+        b"\x08SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n",
+    );
+    write(
+        "identification",
+        "lines",
+        b"\x10Welcome\r\nto this host\nSSH-1.99-old comment\n",
+    );
+    write(
+        "identification",
+        "server-seat",
+        b"\x09SSH-2.0-PuTTY_Release_0.78\r\n",
+    );
+    write("reader", "each-type", b"\x00\x01\x01\0\0\0\x05\x02\0\0\0\0\0\0\0\x01\x03\0\0\0\x02ab\x05\0\0\0\x01\x7f\x06\0\0\0\x03a,b\x07\0\0\0\x00");
+    packets(&write);
+    keys(&write);
+    write("known_hosts", "lines", b"# hosts\nexample.org,10.0.0.? ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGgvWCW9HJ+cQdIpxqKMuhguoi8DK+vSMiCvCJdSejfu c\n[h]:2222 ssh-rsa AAAA\n@revoked * ssh-ed25519 AAAA\n|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg= ssh-ed25519 AAAA\n");
+    write("authorized_keys", "options", b"restrict,command=\"echo \\\"x\\\"\",from=\"10.0.0.0/8,!10.0.0.1\",permitopen=\"h:22\",expiry-time=\"20300101\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGgvWCW9HJ+cQdIpxqKMuhguoi8DK+vSMiCvCJdSejfu me\n");
+    sftp(&write);
+    sessions(&write);
+}
+
+type Write<'a> = &'a dyn Fn(&str, &str, &[u8]);
+
+fn packets(write: Write<'_>) {
+    for (index, cipher) in cipher::ALL
+        .iter()
+        .enumerate()
+        .filter(|(_, cipher)| cipher.tag_bytes > 0)
+    {
+        let mut sealer = Sealer::new([0; 32]);
+        let keys = DirectionKeys {
+            cipher,
+            mac: None,
+            key: &vec![9; cipher.key_bytes],
+            iv: &vec![9; cipher.iv_bytes],
+            mac_key: &[],
+        };
+        sealer.set_protection(sealing(&keys).expect("keys"), true);
+        sealer.seal_payload(&[94; 40]);
+        let choice = u8::try_from(index).expect("few ciphers");
+        write(
+            "packet_open",
+            &format!("cipher-{index}"),
+            &[&[choice][..], sealer.outbox()].concat(),
+        );
+    }
+    let mut plain = Sealer::new([0; 32]);
+    plain.seal_payload(b"\x02\0\0\0\x02hi");
+    plain.seal_payload(b"\x14 not a real KEXINIT");
+    let choice = u8::try_from(cipher::ALL.len()).expect("few ciphers");
+    write("packet_open", "plain", &[&[choice][..], plain.outbox()].concat());
+}
+
+fn keys(write: Write<'_>) {
+    let key = PrivateKey::generate_ed25519(&mut *seeded(1), "seed");
+    write("public_key", "blob", key.public().blob());
+    write(
+        "public_key",
+        "line",
+        key.public().to_openssh("a comment").as_bytes(),
+    );
+    write(
+        "private_key",
+        "plain",
+        key.to_openssh(None, &mut *seeded(2))
+            .expect("it is written")
+            .as_bytes(),
+    );
+    write(
+        "private_key",
+        "locked",
+        key.to_openssh(Some(b"x"), &mut *seeded(3))
+            .expect("it is written")
+            .as_bytes(),
+    );
+}
+
+fn sftp(write: Write<'_>) {
+    let mut client = ssh_client::sftp_protocol::Client::new();
+    let mut server = ssh_client::sftp_protocol::Server::new(Default::default());
+    let mut up = Vec::new();
+    let mut down = Vec::new();
+    let mut asked = false;
+    for _ in 0..8 {
+        while let Some(bytes) = client.output().take() {
+            up.extend_from_slice(&bytes);
+            server.receive(bytes);
+        }
+        while let Ok(Some(_)) = server.poll() {}
+        while let Some(bytes) = server.output().take() {
+            down.extend_from_slice(&bytes);
+            client.receive(bytes);
+        }
+        while let Ok(Some(_)) = client.poll() {}
+        if !std::mem::replace(&mut asked, true) {
+            let path = b"/etc/passwd".to_vec();
+            let open = Open {
+                path: path.clone(),
+                flags: OpenFlags::READ,
+                attributes: Attributes::default(),
+            };
+            let _ = client.request(&open);
+            let _ = client.request(&Stat { path: path.clone() });
+            let _ = client.request(&RealPath { path });
+        }
+    }
+    write("sftp_messages", "requests", &up);
+    write("sftp_messages", "replies", &down);
+}
+
+fn sessions(write: Write<'_>) {
+    let mut ends = Setup::default().handshakes();
+    let first = |bytes: &[u8]| [&[0, 255][..], bytes].concat();
+    write("session_server", "opening", &first(ends.client.transmit()));
+    write("session_client", "opening", &first(ends.server.transmit()));
+    // Length byte, then payload: what a peer with keys says before and after login.
+    let said = |place: u8, payloads: &[&[u8]]| {
+        let mut out = vec![place];
+        for payload in payloads {
+            out.push(u8::try_from(payload.len() - 1).expect("short payloads"));
+            out.extend_from_slice(payload);
+        }
+        out
+    };
+    let service = b"\x05\0\0\0\x0cssh-userauth";
+    let none = b"\x32\0\0\0\x04user\0\0\0\x0essh-connection\0\0\0\x04none";
+    let password = b"\x32\0\0\0\x04user\0\0\0\x0essh-connection\0\0\0\x08password\0\0\0\0\x02pw";
+    write("session_server", "login", &said(1, &[service, none, password]));
+    write(
+        "session_client",
+        "login",
+        &said(
+            1,
+            &[
+                b"\x06\0\0\0\x0cssh-userauth",
+                b"\x33\0\0\0\x09publickey\0",
+                b"\x35\0\0\0\x02hi\0\0\0\0",
+            ],
+        ),
+    );
+    let open = b"\x5a\0\0\0\x07session\0\0\0\0\0\x10\0\0\0\0\x80\0";
+    let request = b"\x62\0\0\0\0\0\0\0\x04exec\x01\0\0\0\x02ls";
+    let data = b"\x5e\0\0\0\0\0\0\0\x03abc";
+    let global = b"\x50\0\0\0\x15keepalive@openssh.com\x01";
+    write(
+        "session_server",
+        "channel",
+        &said(
+            2,
+            &[open, request, data, global, b"\x60\0\0\0\0", b"\x61\0\0\0\0"],
+        ),
+    );
+    write("session_client", "channel", &said(2, &[open, global, data]));
+}

@@ -1,0 +1,143 @@
+//! Fuzz bodies: one function per door. The shims in `fuzz_targets/` hand libFuzzer's bytes to them, and
+//! `tests/replay.rs` hands them the committed corpora on the stable toolchain.
+//!
+//! The contract of each is the same: whatever the bytes, the function returns; it does not panic, loop, or reserve
+//! memory by a length the bytes merely declare.
+#![forbid(unsafe_code)]
+
+mod sessions;
+
+use ssh_client::keys::authorized_keys::AuthorizedKeys;
+use ssh_client::keys::known_hosts::KnownHosts;
+use ssh_client::keys::{PrivateKey, PublicKey};
+use ssh_client::wire::bytes::BytesMut;
+use ssh_client::wire::identification::{IdentificationReader, Side};
+use ssh_client::wire::{Opener, Reader, cipher, mac, protection};
+
+pub use sessions::{session_client, session_server};
+
+/// Every body by the name of its target.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("identification", identification),
+    ("reader", reader),
+    ("packet_open", packet_open),
+    ("public_key", public_key),
+    ("private_key", private_key),
+    ("known_hosts", known_hosts),
+    ("authorized_keys", authorized_keys),
+    ("sftp_messages", sftp_messages),
+    ("session_client", session_client),
+    ("session_server", session_server),
+];
+
+/// The identification exchange in both seats, fed in pieces.
+pub fn identification(data: &[u8]) {
+    let Some((&first, rest)) = data.split_first() else {
+        return;
+    };
+    let side = if first & 1 == 0 {
+        Side::Client
+    } else {
+        Side::Server
+    };
+    let piece = usize::from(first >> 1).max(1);
+    let mut reader = IdentificationReader::new(side);
+    let mut buffer = BytesMut::new();
+    for part in rest.chunks(piece) {
+        buffer.extend_from_slice(part);
+        match reader.next(&mut buffer) {
+            Ok(None) => {}
+            Ok(Some(found)) => {
+                assert!(found.as_str().len() <= 255);
+                return;
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// The reader, driven by the bytes themselves: each first byte chooses what is read next.
+pub fn reader(data: &[u8]) {
+    let mut reader = Reader::new(data);
+    while let Ok(choice) = reader.byte() {
+        let before = reader.remaining();
+        let failed = match choice % 9 {
+            0 => reader.boolean().is_err(),
+            1 => reader.uint32().is_err(),
+            2 => reader.uint64().is_err(),
+            3 => reader.string().is_err(),
+            4 => reader.utf8().is_err(),
+            5 => reader.mpint().is_err(),
+            6 => reader.name_list().map(|list| list.iter().count()).is_err(),
+            7 => reader.nested().is_err(),
+            _ => reader.array::<16>().is_err(),
+        };
+        assert!(failed || reader.remaining() < before);
+    }
+}
+
+/// The packet opener with every protection: arbitrary bytes must never open as a packet.
+pub fn packet_open(data: &[u8]) {
+    let Some((&choice, rest)) = data.split_first() else {
+        return;
+    };
+    let mut opener = Opener::new();
+    let choice = usize::from(choice);
+    let cipher = cipher::ALL.get(choice % (cipher::ALL.len() + 1));
+    if let Some(cipher) = cipher {
+        let mac = (cipher.tag_bytes == 0).then(|| mac::ALL[choice % mac::ALL.len()]);
+        let keys = protection::DirectionKeys {
+            cipher,
+            mac,
+            key: &vec![1; cipher.key_bytes],
+            iv: &vec![2; cipher.iv_bytes],
+            mac_key: &vec![3; mac.map_or(0, |mac| mac.key_bytes)],
+        };
+        opener.set_protection(protection::opening(&keys).expect("keys of the right size"), true);
+    }
+    for part in rest.chunks(1 + choice) {
+        opener.read_buffer().extend_from_slice(part);
+        loop {
+            match opener.next() {
+                Ok(Some(packet)) => assert!(cipher.is_none() && !packet.payload.is_empty()),
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Public key blobs and lines.
+pub fn public_key(data: &[u8]) {
+    if let Ok(key) = PublicKey::from_blob(data) {
+        assert_eq!(key.blob(), data);
+        let _ = key.fingerprint().to_string();
+    }
+    if let Ok((key, comment)) = PublicKey::from_openssh(&String::from_utf8_lossy(data)) {
+        let (again, _) = PublicKey::from_openssh(&key.to_openssh(&comment)).expect("our own line");
+        assert_eq!(key, again);
+    }
+}
+
+/// Private key files, without and with a passphrase.
+pub fn private_key(data: &[u8]) {
+    let _ = PrivateKey::from_openssh(data, None);
+    let _ = PrivateKey::public_from_openssh(data);
+}
+
+/// `known_hosts`: any file parses, and can be asked.
+pub fn known_hosts(data: &[u8]) {
+    let hosts = KnownHosts::parse(data);
+    let _ = hosts.key_types_for("example.org", 22);
+    let _ = hosts.key_types_for("::1", 2222);
+}
+
+/// `authorized_keys`: any file parses.
+pub fn authorized_keys(data: &[u8]) {
+    let _ = AuthorizedKeys::parse(data);
+}
+
+/// SFTP messages to both machines.
+pub fn sftp_messages(data: &[u8]) {
+    sessions::sftp(data);
+}
