@@ -187,7 +187,8 @@ impl Transport {
         self.settled = Place::AfterLogin;
     }
 
-    /// Asks for new keys now, unless they are being changed already.
+    /// Asks for new keys now, unless they are being changed already. For after login: OpenSSH ends a connection on
+    /// which somebody asks earlier.
     pub fn start_rekey(&mut self, now: Instant) {
         if matches!(self.exchange, Exchange::Idle) && !self.is_over() {
             self.begin_exchange(now);
