@@ -73,16 +73,18 @@ impl Default for Config {
 }
 
 /// Gives a connection its event loop: spawn the [`Driver`], use the [`Handle`].
-pub fn start<S>(connection: Connection, stream: S, config: Config) -> (Handle, Driver<S>)
+pub fn start<S>(mut connection: Connection, stream: S, config: Config) -> (Handle, Driver<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    // What came in one read with the end of the login is still in there.
+    let block = std::mem::take(connection.read_buffer());
     let shared = Arc::new(Shared::new(connection, config.incoming));
     let now = now();
     let driver = Driver {
         shared: Arc::clone(&shared),
         stream,
-        block: BytesMut::new(),
+        block,
         blocks: Blocks::default(),
         outgoing: Vec::new(),
         sent: 0,
