@@ -67,7 +67,7 @@ pub struct Policy {
     /// How many public key queries are answered.
     pub max_queries: u32,
     /// Refusals leave this long after their request arrived, or a multiple of it: the time an application takes to
-    /// decide then tells little. The answer to `none` is not delayed.
+    /// decide then tells little. A first request that is `none` is refused at once.
     pub failure_delay: Duration,
     /// How long a peer may take to log in, counted from the construction of the [`Authenticator`].
     pub login_grace: Duration,
@@ -241,12 +241,9 @@ impl Authenticator {
     /// Which numbers may arrive: decided on arrival, whatever waits to be worked off.
     fn admit(&mut self, packet: Packet) -> Result<(), Error> {
         let place = match (packet.number(), &self.state) {
-            (number::SERVICE_REQUEST | number::USERAUTH_REQUEST, _) => {
-                return Ok(self.waiting.push(packet)?);
-            }
-            (60..=79, State::ExpectRequest(Some(_))) if self.waiting.is_empty() => {
-                return Ok(self.waiting.push(packet)?);
-            }
+            // A dialogue is on only while nothing waits.
+            (number::SERVICE_REQUEST | number::USERAUTH_REQUEST, _)
+            | (60..=79, State::ExpectRequest(Some(_))) => return Ok(self.waiting.push(packet)?),
             (_, State::ExpectServiceRequest) => Place::Service,
             (_, State::ExpectRequest(_)) => Place::Login,
             _ => Place::OurTurn,

@@ -1,13 +1,20 @@
 //! Which question an answer belongs to: an answer given to another connection, or given late, must change nothing.
 
+use std::fmt;
 use std::sync::Arc;
 
 /// The mark of one question, carried by the event that asks it and by its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Ticket {
     /// The session identifier: no two connections share it.
     session: Arc<[u8]>,
     number: u64,
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({})", self.number)
+    }
 }
 
 /// Numbers the questions of one connection.

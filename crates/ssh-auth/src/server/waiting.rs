@@ -18,10 +18,6 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.packets.is_empty()
-    }
-
     pub(crate) fn push(&mut self, packet: Packet) -> Result<(), Misbehaviour> {
         self.bytes = self.bytes.saturating_add(packet.payload.len());
         if self.packets.len() >= MAX_WAITING_REQUESTS {
@@ -75,7 +71,7 @@ mod tests {
 
         let mut waiting = Waiting::default();
         waiting.push(packet(MAX_WAITING_BYTES)).unwrap();
-        assert!(waiting.pop().is_some() && waiting.is_empty());
+        assert!(waiting.pop().is_some() && waiting.pop().is_none());
         waiting.push(packet(MAX_WAITING_BYTES)).unwrap();
         assert!(matches!(
             waiting.push(packet(1)),
