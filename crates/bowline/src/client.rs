@@ -10,6 +10,7 @@ use ssh_client::{Answer, Client, Config, Credentials, HostKeys, PasswordQuestion
 use crate::arguments::{Common, ConfigFile, Destination, check_host, check_user};
 use crate::log;
 use crate::terminal::{ask_line, ask_secret, complain, harmless};
+use crate::transport::Settings;
 
 /// Keys looked for when none is named, beneath the home directory.
 const DEFAULT_IDENTITIES: [&str; 1] = ["~/.ssh/id_ed25519"];
@@ -98,29 +99,14 @@ impl Plan {
     fn config(&self) -> Result<Config, String> {
         let mut config = Config::default();
         let options = &self.options;
-        let preferences = &mut config.transport.preferences;
-        let edits = [
-            options
-                .kex_algorithms
-                .as_ref()
-                .map(|list| preferences.edit_kex(list)),
-            options
-                .ciphers
-                .as_ref()
-                .map(|list| preferences.edit_ciphers(list)),
-            options.macs.as_ref().map(|list| preferences.edit_macs(list)),
-            options
-                .host_key_algorithms
-                .as_ref()
-                .map(|list| preferences.edit_host_keys(list)),
-        ];
-        for edit in edits.into_iter().flatten() {
-            edit.map_err(|error| error.to_string())?;
-        }
-        if let Some(limit) = options.rekey_limit {
-            config.transport.rekey.bytes = limit.bytes.unwrap_or(config.transport.rekey.bytes);
-            config.transport.rekey.time = limit.time.or(config.transport.rekey.time);
-        }
+        let settings = Settings {
+            kex: options.kex_algorithms.as_deref(),
+            ciphers: options.ciphers.as_deref(),
+            macs: options.macs.as_deref(),
+            host_keys: options.host_key_algorithms.as_deref(),
+            rekey: options.rekey_limit,
+        };
+        settings.apply(&mut config.transport)?;
         if let Some(timeout) = options.connect_timeout.filter(|timeout| !timeout.is_zero()) {
             config.timeouts.connect = timeout;
             config.timeouts.identification = timeout;

@@ -19,6 +19,7 @@ mod ssh;
 mod sshd;
 mod stdio;
 mod terminal;
+mod transport;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -20,6 +20,7 @@ use self::arguments::Arguments;
 use self::options::Options;
 use crate::log;
 use crate::terminal::complain;
+use crate::transport::Settings;
 
 /// Tried when no host key is named.
 const DEFAULT_HOST_KEYS: [&str; 1] = ["/etc/ssh/ssh_host_ed25519_key"];
@@ -147,29 +148,14 @@ fn host_key(path: &Path) -> Result<PrivateKey, String> {
 
 fn config(options: &Options) -> Result<Config, String> {
     let mut config = Config::default();
-    let preferences = &mut config.transport.preferences;
-    let edits = [
-        options
-            .kex_algorithms
-            .as_ref()
-            .map(|list| preferences.edit_kex(list)),
-        options
-            .ciphers
-            .as_ref()
-            .map(|list| preferences.edit_ciphers(list)),
-        options.macs.as_ref().map(|list| preferences.edit_macs(list)),
-        options
-            .host_key_algorithms
-            .as_ref()
-            .map(|list| preferences.edit_host_keys(list)),
-    ];
-    for edit in edits.into_iter().flatten() {
-        edit.map_err(|error| error.to_string())?;
-    }
-    if let Some(limit) = options.rekey_limit {
-        config.transport.rekey.bytes = limit.bytes.unwrap_or(config.transport.rekey.bytes);
-        config.transport.rekey.time = limit.time.or(config.transport.rekey.time);
-    }
+    let settings = Settings {
+        kex: options.kex_algorithms.as_deref(),
+        ciphers: options.ciphers.as_deref(),
+        macs: options.macs.as_deref(),
+        host_keys: options.host_key_algorithms.as_deref(),
+        rekey: options.rekey_limit,
+    };
+    settings.apply(&mut config.transport)?;
     if let Some(interval) = options.client_alive_interval {
         let count_max = options
             .client_alive_count_max
