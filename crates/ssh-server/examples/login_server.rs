@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         account,
         forwards: "127.0.0.1:*".parse()?,
     };
-    let listening = Server::builder()
+    let mut listening = Server::builder()
         .host_key(host_key)
         .listen(address, application)
         .await?;

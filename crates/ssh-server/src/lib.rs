@@ -39,7 +39,7 @@
 //! let account = Account::current()?;
 //! let services = Services::new().sftp(Local::new(&account.home)).programs(Programs::new(account.clone()));
 //! let application = LoginServer { account, keys: AuthorizedKeysFiles::default(), services };
-//! let listening = Server::builder().host_key(host_key).listen(("127.0.0.1", 2222), application).await?;
+//! let mut listening = Server::builder().host_key(host_key).listen(("127.0.0.1", 2222), application).await?;
 //! listening.wait().await;
 //! # Ok(()) }
 //! ```

@@ -20,7 +20,6 @@ use std::time::Duration;
 
 /// Everything a peer can make this server hold or wait for, with a number.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Limits {
     /// Connections that have not logged in yet, over all sources.
     pub max_startups: MaxStartups,

@@ -6,7 +6,6 @@ use crate::forward::Destination;
 
 /// What a user who logged in may do. The default allows everything that the application allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Permissions {
     /// Run this instead of whatever program, shell or subsystem the client asks for. What it asked for is in
     /// `SSH_ORIGINAL_COMMAND`.

@@ -9,13 +9,14 @@
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -107,7 +108,7 @@ impl<A: Application> Server<A> {
             address: name.replace('"', ""),
             source,
         };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = bind(address).await.map_err(failed)?;
         self.listen_on(listener)
     }
 
@@ -167,6 +168,18 @@ pub struct Listening {
 #[derive(Debug)]
 struct Task(JoinHandle<()>);
 
+impl Task {
+    async fn ended(&mut self) {
+        // A task that was awaited to its end may not be awaited again.
+        if self.0.is_finished() {
+            return;
+        }
+        if let Err(error) = (&mut self.0).await {
+            tracing::error!(%error, "the server stopped listening");
+        }
+    }
+}
+
 impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
@@ -184,24 +197,23 @@ impl Listening {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Waits for ever, serving.
-    pub async fn wait(mut self) {
-        if let Err(error) = (&mut self.task.0).await {
-            tracing::error!(%error, "the server stopped listening");
-        }
+    /// Serves until something else is done with this value: it does not return by itself. Cancel safe, so that a
+    /// program can wait for a signal at the same time.
+    pub async fn wait(&mut self) {
+        self.task.ended().await;
     }
 
     /// Stops listening, says goodbye to everybody and waits until all connections are over.
     pub async fn shutdown(mut self) {
         self.stage.send_replace(Stage::Closing);
-        let _stopped = (&mut self.task.0).await;
+        self.task.ended().await;
     }
 
     /// Stops listening, lets the connections there are go on until they end by themselves, and says goodbye to those
     /// that are still there after `patience`.
     pub async fn drain(mut self, patience: Duration) {
         self.stage.send_replace(Stage::Draining);
-        if tokio::time::timeout(patience, &mut self.task.0).await.is_err() {
+        if tokio::time::timeout(patience, self.task.ended()).await.is_err() {
             self.shutdown().await;
         }
     }
@@ -271,6 +283,28 @@ impl<A: Application> Reception<A> {
     }
 }
 
+/// Listens on the first of the addresses that can be had.
+async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in lookup_host(address).await? {
+        let listening = || {
+            let socket = if address.is_ipv4() {
+                TcpSocket::new_v4()
+            } else {
+                TcpSocket::new_v6()
+            }?;
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        };
+        match listening() {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 /// One connection in the count, until it is dropped.
 struct Counted(Arc<AtomicUsize>);
 
@@ -319,6 +353,9 @@ impl fmt::Debug for Builder {
     }
 }
 
+/// Connections the system keeps until they are accepted. With the usual 128, a storm of a few hundred makes honest
+/// clients wait for seconds until their SYN is sent again.
+const BACKLOG: u32 = 4096;
 /// How long the door stays shut after an accept that failed, first and at most.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);

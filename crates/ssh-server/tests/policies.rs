@@ -339,8 +339,10 @@ async fn forwards_are_refused_for_the_reason_there_is() {
 #[tokio::test]
 async fn sessions_are_limited_and_free_again_when_they_are_over() {
     let place = Place::new();
-    let mut limits = Limits::default();
-    limits.max_sessions = 2;
+    let limits = Limits {
+        max_sessions: 2,
+        ..Limits::default()
+    };
     let server = place.builder().limits(limits).build(place.site()).unwrap();
     let handle = connect(&server, USER, Proof::Key(&place.user_key)).await.unwrap();
     let first = session(&handle).await;
@@ -479,8 +481,10 @@ async fn an_application_that_takes_too_long_is_not_waited_for() {
 #[tokio::test]
 async fn a_crowd_at_the_door_is_turned_away_and_those_inside_stay() {
     let place = Place::new();
-    let mut limits = Limits::default();
-    limits.max_startups = MaxStartups::new(3, 100, 3);
+    let limits = Limits {
+        max_startups: MaxStartups::new(3, 100, 3),
+        ..Limits::default()
+    };
     let user_key = clone_key(&place.user_key);
     let builder = place.builder().limits(limits);
     let site = place.site();

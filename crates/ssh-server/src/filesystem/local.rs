@@ -11,7 +11,7 @@
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ use std::time::SystemTime;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
-    self, AtFlags, Gid, Mode, OFlags, RenameFlags, Stat, StatVfs, StatVfsMountFlags, Timespec, Timestamps,
-    Uid,
+    self, AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, StatVfs, StatVfsMountFlags, Timespec,
+    Timestamps, Uid,
 };
 use rustix::io::{Errno, retry_on_intr};
 
@@ -315,8 +315,20 @@ fn set_owner(target: &Target<'_>, uid: Uid, gid: Gid) -> Result<(), Errno> {
 fn set_mode(target: &Target<'_>, mode: Mode) -> Result<(), Errno> {
     match target {
         Target::File(file) => fs::fchmod(file, mode),
-        Target::Path { path, follow } => fs::chmodat(fs::CWD, *path, mode, *follow),
+        Target::Path { path, follow } if follow.is_empty() => fs::chmod(*path, mode),
+        Target::Path { path, .. } => set_own_mode(path, mode),
     }
+}
+
+/// Changes the mode of `path` itself; a symbolic link has none that could be changed. Linux has no call for this that
+/// all its file systems know: what was opened without following is reached by the name of its descriptor.
+fn set_own_mode(path: &Path, mode: Mode) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = retry_on_intr(|| fs::open(path, flags, Mode::empty()))?;
+    if FileType::from_raw_mode(fs::fstat(&found)?.st_mode) == FileType::Symlink {
+        return Err(Errno::OPNOTSUPP);
+    }
+    fs::chmod(format!("/proc/self/fd/{}", found.as_raw_fd()), mode)
 }
 
 fn set_times(target: &Target<'_>, times: &Timestamps) -> Result<(), Errno> {

@@ -231,6 +231,22 @@ fn times_of_a_link_are_its_own() {
 }
 
 #[test]
+fn the_mode_of_a_link_is_not_that_of_its_target() {
+    let fixture = fixture();
+    fixture.write("a", b"");
+    fixture.files.symlink(b"a", b"link").unwrap();
+    let before = fixture.mode("a");
+    let mode = Attributes::with_permissions(0o600);
+    assert_eq!(
+        code(fixture.files.set_link_stat(b"link", &mode)),
+        StatusCode::OP_UNSUPPORTED
+    );
+    assert_eq!(fixture.mode("a"), before);
+    fixture.files.set_link_stat(b"a", &mode).unwrap();
+    assert_eq!(fixture.mode("a"), 0o600);
+}
+
+#[test]
 fn rename_of_version_3_never_replaces_and_posix_rename_does() {
     let fixture = fixture();
     fixture.write("a", b"a");
