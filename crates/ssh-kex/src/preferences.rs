@@ -7,6 +7,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::keys::pattern::matches_exactly;
 use crate::keys::{SignatureAlgorithm, algorithm};
 use crate::method::{self, Method};
 use crate::wire::{Cipher, Compression, Mac, Tier, cipher, compression, mac};
@@ -193,7 +194,7 @@ fn matches_of<T: Registered>(
             .iter()
             .copied()
             .filter(|each| is_removal || each.tier() != Tier::Legacy)
-            .filter(|each| matches(name.as_bytes(), each.name().as_bytes()))
+            .filter(|each| matches_exactly(name.as_bytes(), each.name().as_bytes()))
             .collect();
         if found.is_empty() && !is_removal {
             return Err(PreferenceError::Unknown {
@@ -216,39 +217,6 @@ fn matches_of<T: Registered>(
         name: name.to_owned(),
         nearest,
     })
-}
-
-/// Whether `text` matches `pattern`, where `*` stands for any bytes and `?` for one. Goes back to the last star only,
-/// so its time is bounded by the product of both lengths.
-fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut at_pattern, mut at_text) = (0_usize, 0_usize);
-    let mut last_star: Option<(usize, usize)> = None;
-    while let Some(byte) = text.get(at_text) {
-        match pattern.get(at_pattern) {
-            Some(b'*') => {
-                last_star = Some((at_pattern, at_text));
-                at_pattern = at_pattern.saturating_add(1);
-            }
-            Some(wanted) if wanted == byte || *wanted == b'?' => {
-                at_pattern = at_pattern.saturating_add(1);
-                at_text = at_text.saturating_add(1);
-            }
-            _ => match last_star {
-                // The star takes one more byte.
-                Some((star, start)) => {
-                    at_pattern = star.saturating_add(1);
-                    at_text = start.saturating_add(1);
-                    last_star = Some((star, at_text));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern
-        .get(at_pattern..)
-        .unwrap_or_default()
-        .iter()
-        .all(|byte| *byte == b'*')
 }
 
 /// How many letters a slip may change.
@@ -428,13 +396,13 @@ mod tests {
             ("**x", "yx", true),
         ] {
             assert_eq!(
-                matches(pattern.as_bytes(), text.as_bytes()),
+                matches_exactly(pattern.as_bytes(), text.as_bytes()),
                 expected,
                 "{pattern} {text}"
             );
         }
         let pattern = "*a".repeat(2000) + "b";
-        assert!(!matches(pattern.as_bytes(), "a".repeat(4000).as_bytes()));
+        assert!(!matches_exactly(pattern.as_bytes(), "a".repeat(4000).as_bytes()));
     }
 
     #[test]

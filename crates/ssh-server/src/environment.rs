@@ -4,6 +4,8 @@
 //! change which code runs (the dynamic linker's, the shell's start-up files) and those this server sets itself. An
 //! allow-list of `*` is a mistake that has cost other servers dear; here it costs nothing.
 
+use crate::keys::pattern::matches_exactly;
+
 /// The patterns of names a client may set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptEnvironment {
@@ -27,7 +29,10 @@ impl AcceptEnvironment {
     pub fn accepts(&self, name: &str) -> bool {
         is_variable_name(name)
             && !is_dangerous(name)
-            && self.patterns.iter().any(|pattern| matches_pattern(pattern, name))
+            && self
+                .patterns
+                .iter()
+                .any(|pattern| matches_exactly(pattern.as_bytes(), name.as_bytes()))
     }
 }
 
@@ -82,37 +87,6 @@ fn is_dangerous(name: &str) -> bool {
     NEVER.contains(&name) || NEVER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether `text` matches `pattern` with `*` and `?`. Linear in memory and quadratic at worst in time: after a
-/// mismatch only the last star is tried again.
-pub(crate) fn matches_pattern(pattern: &str, text: &str) -> bool {
-    let (mut pattern, mut text) = (pattern.as_bytes(), text.as_bytes());
-    let mut retry: Option<(&[u8], &[u8])> = None;
-    loop {
-        match (pattern.split_first(), text.split_first()) {
-            (Some((b'*', rest)), _) => {
-                retry = Some((rest, text));
-                pattern = rest;
-            }
-            (Some((wanted, rest_pattern)), Some((found, rest_text)))
-                if *wanted == b'?' || wanted == found =>
-            {
-                (pattern, text) = (rest_pattern, rest_text);
-            }
-            (None, None) => return true,
-            _ => {
-                let Some((after_star, tried)) = retry else {
-                    return false;
-                };
-                let Some((_, shorter)) = tried.split_first() else {
-                    return false;
-                };
-                retry = Some((after_star, shorter));
-                (pattern, text) = (after_star, shorter);
-            }
-        }
-    }
-}
-
 /// Variables a client may set in one session: far above what any client sends.
 pub(crate) const MAX_ENVIRONMENT_VARIABLES: usize = 128;
 /// Bytes of names and values together in one session.
@@ -154,8 +128,12 @@ mod tests {
 
     #[test]
     fn patterns_match_as_a_shell_would() {
-        let check = |pattern, text, expected| {
-            assert_eq!(matches_pattern(pattern, text), expected, "{pattern} {text}")
+        let check = |pattern: &str, text: &str, expected| {
+            assert_eq!(
+                matches_exactly(pattern.as_bytes(), text.as_bytes()),
+                expected,
+                "{pattern} {text}"
+            )
         };
         check("LC_*", "LC_ALL", true);
         check("LC_*", "LC_", true);

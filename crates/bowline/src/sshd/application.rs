@@ -39,11 +39,9 @@ impl LoginServer {
             services = services.subsystem(name, command.as_bytes());
         }
         let mut permissions = Permissions::default();
-        permissions.forced_command = options
-            .force_command
-            .as_deref()
-            .filter(|line| *line != "none")
-            .map(Into::into);
+        if let Some(line) = options.force_command.as_deref().filter(|line| *line != "none") {
+            permissions = permissions.with_forced_command(line);
+        }
         permissions.permit_open = permit_open(options)?;
         let forwards = options.allow_tcp_forwarding.unwrap_or(true);
         Ok(Self {

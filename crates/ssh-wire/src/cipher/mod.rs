@@ -15,9 +15,9 @@ pub use chacha20_poly1305::CHACHA20_POLY1305;
 
 /// Every cipher, the preferred one first.
 pub static ALL: &[&Cipher] = &[
-    &CHACHA20_POLY1305,
     &AES128_GCM,
     &AES256_GCM,
+    &CHACHA20_POLY1305,
     &AES128_CTR,
     &AES192_CTR,
     &AES256_CTR,
