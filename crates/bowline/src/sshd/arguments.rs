@@ -15,8 +15,7 @@ pub(crate) struct Arguments {
     pub(crate) options: Options,
     /// `-f`, unless it says `none`.
     pub(crate) config_file: Option<PathBuf>,
-    /// `-D`: stay in the foreground. Without it the server stays there too: it serves as the user who started it,
-    /// and that user's shell knows how to put a program into the background.
+    /// `-D`: stay in the foreground.
     pub(crate) foreground: bool,
     /// `-i`: one connection on standard input and output.
     pub(crate) inetd: bool,

@@ -2,6 +2,7 @@
 
 mod application;
 mod arguments;
+mod background;
 mod options;
 mod password;
 
@@ -29,7 +30,7 @@ const DEFAULT_PORT: u16 = 22;
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(5);
 
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
-    let done = arguments::parse(words).and_then(run);
+    let done = arguments::parse(words.clone()).and_then(|arguments| run(arguments, &words));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
@@ -39,7 +40,7 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn run(mut arguments: Arguments) -> Result<(), String> {
+fn run(mut arguments: Arguments, words: &[OsString]) -> Result<(), String> {
     if let Some(path) = &arguments.config_file {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         arguments.options.apply(&text, &path.display().to_string())?;
@@ -51,6 +52,9 @@ fn run(mut arguments: Arguments) -> Result<(), String> {
     let server = build(options, account)?;
     if arguments.test {
         return Ok(());
+    }
+    if !arguments.foreground && !arguments.inetd && arguments.debug == 0 {
+        return background::go(words);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
@@ -87,6 +91,9 @@ async fn listen(
             complain(&line);
         }
         listening.push(one);
+    }
+    if background::is_copy() {
+        background::let_go()?;
     }
     let stop = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
     let (mut terminate, mut interrupt) = (stop(SignalKind::terminate())?, stop(SignalKind::interrupt())?);
