@@ -3,7 +3,7 @@
 //! ```text
 //!   channel ──chunks──▶ sftp::Server ──requests──▶ Schedule ──batches──▶ threads that may block ──▶ Filesystem
 //!      ▲                    │  ▲                                              │
-//!      └──── blocks ────────┘  └────────────── answers, as they come ◀────────┘
+//!      └──── blocks ────────┘  └── in the order of the requests ◀── answers ───┘
 //! ```
 //!
 //! Nobody waits for anybody here but for a bound: requests are read while a reply waits for the channel's window, up to
@@ -12,6 +12,7 @@
 //! under way at once is decided by [`schedule`].
 
 mod jobs;
+mod order;
 mod schedule;
 
 use std::sync::Arc;
@@ -20,11 +21,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use self::jobs::{Desk, Finished};
+use self::order::{InOrder, Place};
 use self::schedule::{BatchId, Schedule};
 use crate::filesystem::Filesystem;
 use crate::pump;
 use crate::sftp::extension::Extension;
-use crate::sftp::server::{Config, Event};
+use crate::sftp::server::{Config, Event, Response};
 use crate::sftp::{self as protocol, Server};
 use crate::tokio_driver::{Channel, ChannelError, ChannelReader, Parts};
 use crate::wire::bytes::Bytes;
@@ -88,7 +90,8 @@ const EXTENSIONS: [Extension; 6] = [
 struct Conversation {
     server: Server,
     desk: Desk,
-    schedule: Schedule<jobs::Work>,
+    schedule: Schedule<(Ticket, jobs::Work)>,
+    answers: InOrder<Response>,
     filesystem: Arc<dyn Filesystem>,
     done: mpsc::UnboundedReceiver<Done>,
     /// Given to every batch. The queue is bounded by the requests that may be in work.
@@ -97,8 +100,46 @@ struct Conversation {
 
 /// What a blocking thread reports.
 enum Done {
-    Job(Finished),
+    /// `None`: the work was lost in a panic; the machine answers for it.
+    Job(Place, Option<Finished>),
     Batch(BatchId),
+}
+
+/// A promise to report, which is kept even if the work panics: everything behind it would wait for ever otherwise.
+struct Ticket {
+    due: Option<Done>,
+    report: mpsc::UnboundedSender<Done>,
+}
+
+impl Ticket {
+    fn job(place: Place, report: &mpsc::UnboundedSender<Done>) -> Self {
+        Self {
+            due: Some(Done::Job(place, None)),
+            report: report.clone(),
+        }
+    }
+
+    fn batch(id: BatchId, report: &mpsc::UnboundedSender<Done>) -> Self {
+        Self {
+            due: Some(Done::Batch(id)),
+            report: report.clone(),
+        }
+    }
+
+    fn finished(mut self, finished: Finished) {
+        if let Some(Done::Job(_, result)) = &mut self.due {
+            *result = Some(finished);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(due) = self.due.take() {
+            // Nobody listens when the client has gone; what was asked before that is still done.
+            let _gone = self.report.send(due);
+        }
+    }
 }
 
 impl Conversation {
@@ -109,6 +150,7 @@ impl Conversation {
             server: Server::new(config),
             desk,
             schedule: Schedule::default(),
+            answers: InOrder::default(),
             filesystem,
             done,
             report,
@@ -153,30 +195,53 @@ impl Conversation {
         while let Ok(done) = self.done.try_recv() {
             self.take(done);
         }
+        self.admit()?;
+        while let Some((id, batch)) = self.schedule.next_batch() {
+            let (filesystem, ticket) = (Arc::clone(&self.filesystem), Ticket::batch(id, &self.report));
+            tokio::task::spawn_blocking(move || {
+                let _ticket = ticket;
+                for (ticket, work) in batch {
+                    ticket.finished(work(&*filesystem));
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes requests in, as many as there are.
+    fn admit(&mut self) -> Result<(), protocol::Error> {
         while let Some(event) = self.server.poll()? {
             let Event::Request(incoming) = event else { continue };
+            let place = self.answers.place();
             match self.desk.admit(incoming) {
-                Ok(job) => self.schedule.push(job.touch, job.weight_bytes, job.work),
-                Err(response) => self.server.answer(response),
-            }
-        }
-        while let Some((id, batch)) = self.schedule.next_batch() {
-            let (filesystem, report) = (Arc::clone(&self.filesystem), self.report.clone());
-            tokio::task::spawn_blocking(move || {
-                for work in batch {
-                    // Nobody listens when the client has gone; what was asked before that is still done.
-                    let _gone = report.send(Done::Job(work(&*filesystem)));
+                Ok(job) => {
+                    let ticket = Ticket::job(place, &self.report);
+                    self.schedule.push(job.touch, job.weight_bytes, (ticket, job.work));
                 }
-                let _gone = report.send(Done::Batch(id));
-            });
+                Err(response) => {
+                    self.answers.fill(place, Some(response));
+                    self.answer();
+                }
+            }
         }
         Ok(())
     }
 
     fn take(&mut self, done: Done) {
         match done {
-            Done::Job(finished) => self.server.answer(self.desk.finish(finished)),
+            Done::Job(place, finished) => {
+                let answer = finished.map(|finished| self.desk.finish(finished));
+                self.answers.fill(place, answer);
+                self.answer();
+            }
             Done::Batch(id) => self.schedule.finished(id),
+        }
+    }
+
+    /// Hands over the answers whose turn it is.
+    fn answer(&mut self) {
+        while let Some(response) = self.answers.next() {
+            self.server.answer(response);
         }
     }
 
