@@ -1,0 +1,29 @@
+//! Interoperation with other people's SSH: OpenSSH in both seats, asyncssh and paramiko as clients.
+//!
+//! ```text
+//!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
+//!  openssh_server   our client library     ──▶ OpenSSH's sshd
+//!  python_clients   asyncssh, paramiko     ──▶ our server library
+//! ```
+//!
+//! Everything is started here, on free loopback ports, with keys made on the spot, and ends with its handle.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test says what must be true by panicking"
+)]
+
+mod bulk;
+mod echo;
+mod openssh_client;
+mod openssh_client_transfers;
+mod openssh_server;
+mod openssh_server_logins;
+mod openssh_server_sftp;
+mod openssh_server_transfers;
+mod ours;
+mod python_clients;

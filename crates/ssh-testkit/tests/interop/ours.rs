@@ -1,0 +1,153 @@
+//! Our server library, as an application would start it: keys from a file, one password, programs, files, forwards.
+
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ssh_server::filesystem::Local;
+use ssh_server::keys::{PrivateKey, PublicKey};
+use ssh_server::{
+    Account, Application, AuthorizedKeysFiles, Candidate, Config, Decision, Forward, Listening, Login,
+    Permissions, Programs, Server, Services, Session, Target, constant_time_eq,
+};
+use ssh_testkit::openssh::{Keys, client_arguments};
+use tokio::runtime::Runtime;
+
+/// The one password.
+pub const PASSWORD: &str = "correct horse";
+
+/// A server of ours on a free loopback port. Dropping it ends it.
+pub struct Ours {
+    /// Where it listens.
+    pub port: u16,
+    /// Its keys, and those it lets in.
+    pub keys: Keys,
+    attempts: Attempts,
+    listening: Option<Listening>,
+    runtime: Option<Runtime>,
+}
+
+type Attempts = Arc<Mutex<Vec<String>>>;
+
+/// The application behind it.
+struct Door {
+    account: Account,
+    keys: AuthorizedKeysFiles,
+    services: Services,
+    attempts: Attempts,
+}
+
+impl Ours {
+    /// A server with the usual settings.
+    pub fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A server with settings of the test's own. Password logins are on.
+    pub fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let keys = Keys::make();
+        let mut config = Config {
+            password_login: true,
+            ..Config::default()
+        };
+        change(&mut config);
+        let mut account = Account::current().unwrap();
+        account.home = keys.folder().to_owned();
+        account.shell = "/bin/sh".into();
+        let attempts = Attempts::default();
+        let door = Door {
+            keys: AuthorizedKeysFiles::new([keys.path("authorized_keys").to_str().unwrap()])
+                .strict_modes(false),
+            services: Services::new()
+                .sftp(Local::new(&account.home))
+                .programs(Programs::new(account.clone())),
+            account,
+            attempts: Arc::clone(&attempts),
+        };
+        let host_key = PrivateKey::from_openssh(&std::fs::read(keys.path("host")).unwrap(), None).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let builder = Server::builder().host_key(host_key).config(config);
+        let listening = runtime.block_on(builder.listen(("127.0.0.1", 0), door)).unwrap();
+        let port = listening.local_addr().port();
+        Self {
+            port,
+            keys,
+            attempts,
+            listening: Some(listening),
+            runtime: Some(runtime),
+        }
+    }
+
+    /// The user who may log in.
+    pub fn user(&self) -> String {
+        ssh_testkit::peers::user()
+    }
+
+    /// The logins that were attempted, as `method user`.
+    pub fn attempts(&self) -> Vec<String> {
+        self.attempts.lock().unwrap().clone()
+    }
+
+    /// OpenSSH's `program` (`ssh` or `sftp`) on its way to this server, with `options` before the usual ones: what is
+    /// set first counts.
+    pub fn client(&self, program: &std::path::Path, options: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(options)
+            .args(client_arguments(&self.keys, self.port));
+        command.env_remove("SSH_AUTH_SOCK").env_remove("SSH_ASKPASS");
+        command
+    }
+
+    /// `user@host`, as OpenSSH's clients take it.
+    pub fn destination(&self) -> String {
+        format!("{}@127.0.0.1", self.user())
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        if let (Some(runtime), Some(listening)) = (self.runtime.take(), self.listening.take()) {
+            let patience = Duration::from_secs(5);
+            let _ = runtime.block_on(async { tokio::time::timeout(patience, listening.shutdown()).await });
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Door {
+    fn note(&self, method: &str, candidate: &Candidate) {
+        self.attempts
+            .lock()
+            .unwrap()
+            .push(format!("{method} {}", candidate.user));
+    }
+}
+
+impl Application for Door {
+    async fn password(&self, candidate: &Candidate, password: &[u8]) -> Decision {
+        self.note("password", candidate);
+        let right = constant_time_eq(password, PASSWORD.as_bytes()) & (candidate.user == self.account.name);
+        Decision::accept_if(right, Permissions::default())
+    }
+
+    async fn public_key(&self, candidate: &Candidate, key: &PublicKey) -> Decision {
+        self.note("publickey", candidate);
+        if candidate.user != self.account.name {
+            return Decision::Refuse;
+        }
+        self.keys.decide(&self.account, candidate, key).await
+    }
+
+    async fn session(&self, session: Session) {
+        self.services.serve(session).await;
+    }
+
+    async fn direct_tcpip(&self, _login: &Login, target: &Target) -> Forward {
+        if target.host == "127.0.0.1" {
+            Forward::Connect
+        } else {
+            Forward::Refuse
+        }
+    }
+}
