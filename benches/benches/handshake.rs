@@ -12,9 +12,15 @@ fn handshake(criterion: &mut Criterion) {
         for side in [&mut setup.client, &mut setup.server] {
             side.preferences.edit_kex(method).expect("it is registered");
         }
-        group.bench_function(format!("begin/{method}"), |bencher| bencher.iter(|| setup.handshakes()));
-        group.bench_function(format!("both_halves/{method}"), |bencher| bencher.iter(|| setup.transports()));
-        group.bench_function(format!("with_login/{method}"), |bencher| bencher.iter(|| setup.sessions()));
+        group.bench_function(format!("begin/{method}"), |bencher| {
+            bencher.iter(|| setup.handshakes())
+        });
+        group.bench_function(format!("both_halves/{method}"), |bencher| {
+            bencher.iter(|| setup.transports())
+        });
+        group.bench_function(format!("with_login/{method}"), |bencher| {
+            bencher.iter(|| setup.sessions())
+        });
     }
     group.finish();
 }

@@ -12,14 +12,22 @@ use ssh_client::wire::{Cipher, Mac, Opener, Sealer, cipher, mac};
 const BATCH: usize = 8;
 
 fn mac_of(cipher: &Cipher) -> Option<&'static Mac> {
-    cipher.needs_mac().then(|| mac::find("hmac-sha2-256-etm@openssh.com").expect("it is registered"))
+    cipher
+        .needs_mac()
+        .then(|| mac::find("hmac-sha2-256-etm@openssh.com").expect("it is registered"))
 }
 
 fn with_keys<T>(cipher: &'static Cipher, make: impl FnOnce(&DirectionKeys<'_>) -> T) -> T {
     let mac = mac_of(cipher);
     let (key, iv) = (vec![1; cipher.key_bytes], vec![2; cipher.iv_bytes]);
     let mac_key = vec![3; mac.map_or(0, |mac| mac.key_bytes)];
-    make(&DirectionKeys { cipher, mac, key: &key, iv: &iv, mac_key: &mac_key })
+    make(&DirectionKeys {
+        cipher,
+        mac,
+        key: &key,
+        iv: &iv,
+        mac_key: &mac_key,
+    })
 }
 
 fn sealer(cipher: &'static Cipher) -> Sealer {
@@ -35,14 +43,18 @@ fn seal(criterion: &mut Criterion) {
             let payload = vec![94; size];
             let mut sealer = sealer(cipher);
             group.throughput(Throughput::Bytes(size as u64));
-            group.bench_with_input(BenchmarkId::new(cipher.name, size), &payload, |bencher, payload| {
-                bencher.iter(|| {
-                    sealer.seal_payload(payload);
-                    let count = sealer.outbox_len();
-                    sealer.outbox().clear();
-                    sealer.transmitted(count);
-                });
-            });
+            group.bench_with_input(
+                BenchmarkId::new(cipher.name, size),
+                &payload,
+                |bencher, payload| {
+                    bencher.iter(|| {
+                        sealer.seal_payload(payload);
+                        let count = sealer.outbox_len();
+                        sealer.outbox().clear();
+                        sealer.transmitted(count);
+                    });
+                },
+            );
         }
     }
     group.finish();
@@ -85,7 +97,10 @@ fn open(criterion: &mut Criterion) {
 
 fn bare(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("bare_primitive");
-    for (name, algorithm) in [("aes128-gcm", &aead::AES_128_GCM), ("aes256-gcm", &aead::AES_256_GCM)] {
+    for (name, algorithm) in [
+        ("aes128-gcm", &aead::AES_128_GCM),
+        ("aes256-gcm", &aead::AES_256_GCM),
+    ] {
         let key = LessSafeKey::new(UnboundKey::new(algorithm, &vec![1; algorithm.key_len()]).expect("a key"));
         for size in PAYLOAD_SIZES {
             let mut data = vec![94; size];
@@ -93,7 +108,8 @@ fn bare(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new(name, size), |bencher| {
                 bencher.iter(|| {
                     let nonce = Nonce::assume_unique_for_key([0; 12]);
-                    key.seal_in_place_separate_tag(nonce, Aad::from([0; 4]), &mut data).expect("it seals")
+                    key.seal_in_place_separate_tag(nonce, Aad::from([0; 4]), &mut data)
+                        .expect("it seals")
                 });
             });
         }

@@ -41,7 +41,11 @@ impl Application for App {
 }
 
 async fn serve(session: Session, line: &str) {
-    let bytes: u64 = line.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+    let bytes: u64 = line
+        .split(' ')
+        .nth(1)
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(0);
     let mut channel = session.into_channel();
     let mut block = vec![0; BLOCK];
     if line.starts_with("source") {
@@ -73,9 +77,16 @@ pub(crate) async fn serve_forever(cipher: &str) -> Result<()> {
     let mut config = ssh_server::Config::default();
     edit(&mut config.transport.preferences, cipher)?;
     let key = PrivateKey::generate_ed25519(&mut *ssh_client::system_rng()?, "bench");
-    let mut limits = ssh_server::Limits::default();
-    limits.max_startups_per_source = u32::MAX;
-    let listening = Server::builder().config(config).limits(limits).host_key(key).listen("127.0.0.1:0", App).await?;
+    let limits = ssh_server::Limits {
+        max_startups_per_source: u32::MAX,
+        ..ssh_server::Limits::default()
+    };
+    let listening = Server::builder()
+        .config(config)
+        .limits(limits)
+        .host_key(key)
+        .listen("127.0.0.1:0", App)
+        .await?;
     announce(listening.local_addr().port())?;
     until_input_ends().await;
     Ok(())
@@ -91,9 +102,14 @@ async fn connect(config: &Config, port: u16, key: &Arc<PrivateKey>) -> Result<Cl
 pub(crate) async fn work(port: u16, cipher: &str, work: &Work) -> Result<f64> {
     let mut config = Config::default();
     edit(&mut config.transport.preferences, cipher)?;
-    let key = Arc::new(PrivateKey::generate_ed25519(&mut *ssh_client::system_rng()?, "bench"));
+    let key = Arc::new(PrivateKey::generate_ed25519(
+        &mut *ssh_client::system_rng()?,
+        "bench",
+    ));
     match work {
-        Work::Stream { direction, bytes } => stream(&connect(&config, port, &key).await?, *direction, *bytes).await,
+        Work::Stream { direction, bytes } => {
+            stream(&connect(&config, port, &key).await?, *direction, *bytes).await
+        }
         Work::Connections { count } => {
             let begin = Instant::now();
             for _ in 0..*count {
@@ -109,7 +125,11 @@ async fn stream(client: &Client, direction: Direction, bytes: u64) -> Result<f64
         Direction::Up => "sink",
         Direction::Down => "source",
     };
-    let Process { mut stdin, mut stdout, .. } = client.exec(format!("{name} {bytes}")).spawn().await?;
+    let Process {
+        mut stdin,
+        mut stdout,
+        ..
+    } = client.exec(format!("{name} {bytes}")).spawn().await?;
     let begin = Instant::now();
     let mut block = vec![0; BLOCK];
     match direction {

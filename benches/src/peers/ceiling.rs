@@ -12,7 +12,9 @@ const PACKET: usize = 32 * 1024;
 const TAG: usize = 16;
 
 fn key() -> Result<LessSafeKey> {
-    Ok(LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &[7; 16]).map_err(|_| "ring refused a key")?))
+    Ok(LessSafeKey::new(
+        UnboundKey::new(&AES_128_GCM, &[7; 16]).map_err(|_| "ring refused a key")?,
+    ))
 }
 
 fn nonce(counter: u64) -> Nonce {
@@ -34,7 +36,9 @@ pub(crate) fn measure(bytes: u64) -> Result<f64> {
         let mut packet = vec![0; PACKET + TAG];
         for counter in 0..packets {
             let (body, place) = packet.split_at_mut(PACKET);
-            let tag = key.seal_in_place_separate_tag(nonce(counter), Aad::empty(), body).map_err(|_| "sealing failed")?;
+            let tag = key
+                .seal_in_place_separate_tag(nonce(counter), Aad::empty(), body)
+                .map_err(|_| "sealing failed")?;
             place.copy_from_slice(tag.as_ref());
             stream.write_all(&packet)?;
         }
@@ -45,7 +49,8 @@ pub(crate) fn measure(bytes: u64) -> Result<f64> {
     let mut packet = vec![0; PACKET + TAG];
     for counter in 0..packets {
         stream.read_exact(&mut packet)?;
-        key.open_in_place(nonce(counter), Aad::empty(), &mut packet).map_err(|_| "opening failed")?;
+        key.open_in_place(nonce(counter), Aad::empty(), &mut packet)
+            .map_err(|_| "opening failed")?;
     }
     sender.join().map_err(|_| "the sender panicked")??;
     Ok(bytes as f64 / (1 << 20) as f64 / begin.elapsed().as_secs_f64())

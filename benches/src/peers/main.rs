@@ -40,7 +40,14 @@ pub(crate) struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { rounds: 5, stream_bytes: 2 << 30, file_bytes: 1 << 30, connections: 200, only: Vec::new(), json: None }
+        Self {
+            rounds: 5,
+            stream_bytes: 2 << 30,
+            file_bytes: 1 << 30,
+            connections: 200,
+            only: Vec::new(),
+            json: None,
+        }
     }
 }
 
@@ -60,7 +67,11 @@ fn main() -> ExitCode {
 }
 
 fn in_runtime(words: &[String]) -> Result<()> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(roles::run(words))
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(roles::run(words))
 }
 
 fn plan(words: &[String]) -> Result<Plan> {
@@ -70,16 +81,32 @@ fn plan(words: &[String]) -> Result<Plan> {
         let mut value = || words.next().cloned().ok_or(format!("{word} needs a value"));
         match word.as_str() {
             "--quick" => {
-                plan = Plan { rounds: 3, stream_bytes: 512 << 20, file_bytes: 256 << 20, connections: 60, ..plan };
+                plan = Plan {
+                    rounds: 3,
+                    stream_bytes: 512 << 20,
+                    file_bytes: 256 << 20,
+                    connections: 60,
+                    ..plan
+                };
             }
             // Whether everything still runs, not how fast.
             "--smoke" => {
-                plan = Plan { rounds: 1, stream_bytes: 8 << 20, file_bytes: 8 << 20, connections: 3, ..plan };
+                plan = Plan {
+                    rounds: 1,
+                    stream_bytes: 8 << 20,
+                    file_bytes: 8 << 20,
+                    connections: 3,
+                    ..plan
+                };
             }
             "--only" => plan.only = value()?.split(',').map(str::to_owned).collect(),
             "--rounds" => plan.rounds = value()?.parse()?,
             "--json" => plan.json = Some(value()?.into()),
-            _ => return Err(format!("unknown argument {word}; see the head of benches/src/peers/main.rs").into()),
+            _ => {
+                return Err(
+                    format!("unknown argument {word}; see the head of benches/src/peers/main.rs").into(),
+                );
+            }
         }
     }
     Ok(plan)

@@ -47,7 +47,11 @@ impl Scene {
     /// Makes keys and files (in memory where the system has a memory file system), and looks for the peers.
     pub(crate) fn set(plan: &Plan) -> Result<Self> {
         let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
+        let folder = if memory.is_dir() {
+            tempfile::tempdir_in(memory)?
+        } else {
+            tempfile::tempdir()?
+        };
         fill(&folder.path().join("stream"), plan.stream_bytes)?;
         fill(&folder.path().join("file"), plan.file_bytes)?;
         let sshd = peers::find("sshd").filter(|_| peers::find("ssh").is_some());
@@ -82,7 +86,10 @@ impl Scene {
                 .spawn()?;
             let mut line = String::new();
             BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-            let port = line.trim().parse().map_err(|_| format!("the {library} server said {line:?}"))?;
+            let port = line
+                .trim()
+                .parse()
+                .map_err(|_| format!("the {library} server said {line:?}"))?;
             servers.insert(at.clone(), LibraryServer { child, port });
         }
         let port = servers[&at].port.to_string();
@@ -92,11 +99,19 @@ impl Scene {
             .stderr(Stdio::inherit())
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout);
-        text.trim().parse().map_err(|_| format!("the {library} client said {text:?}").into())
+        text.trim()
+            .parse()
+            .map_err(|_| format!("the {library} client said {text:?}").into())
     }
 
     /// The seconds a whole client program takes to move the stream through a whole server program.
-    pub(crate) fn program_stream(&self, client: &str, server: &str, cipher: &str, direction: Direction) -> Result<f64> {
+    pub(crate) fn program_stream(
+        &self,
+        client: &str,
+        server: &str,
+        cipher: &str,
+        direction: Direction,
+    ) -> Result<f64> {
         let port = self.server(server)?;
         let mut command = self.client(client, "ssh", port);
         command.arg("-c").arg(cipher);
@@ -104,10 +119,14 @@ impl Scene {
         command.args(["-o", "MACs=hmac-sha2-256-etm@openssh.com", "-T", "127.0.0.1"]);
         match direction {
             Direction::Up => {
-                command.arg("cat >/dev/null").stdin(File::open(self.folder.path().join("stream"))?);
+                command
+                    .arg("cat >/dev/null")
+                    .stdin(File::open(self.folder.path().join("stream"))?);
             }
             Direction::Down => {
-                command.arg(format!("head -c {} /dev/zero", self.stream_bytes)).stdin(Stdio::null());
+                command
+                    .arg(format!("head -c {} /dev/zero", self.stream_bytes))
+                    .stdin(Stdio::null());
             }
         }
         timed(command.stdout(File::create("/dev/null")?))
@@ -122,7 +141,12 @@ impl Scene {
         let verb = if direction == Direction::Up { "put" } else { "get" };
         std::fs::write(&batch, format!("{verb} {file} {copy}\n"))?;
         let mut command = self.client(client, "sftp", port);
-        command.args(["-c", FAST_CIPHER]).arg("-b").arg(&batch).arg("127.0.0.1").stdout(Stdio::null());
+        command
+            .args(["-c", FAST_CIPHER])
+            .arg("-b")
+            .arg(&batch)
+            .arg("127.0.0.1")
+            .stdout(Stdio::null());
         let seconds = timed(&mut command)?;
         std::fs::remove_file(&copy)?;
         Ok(seconds)
@@ -136,7 +160,9 @@ impl Scene {
         } else {
             Command::new(program)
         };
-        command.args(client_arguments(&self.keys, port)).stderr(Stdio::inherit());
+        command
+            .args(client_arguments(&self.keys, port))
+            .stderr(Stdio::inherit());
         command
     }
 
@@ -157,14 +183,32 @@ impl Scene {
             }
             (_, Some(sshd)) => {
                 let mut command = Command::new(sshd);
-                command.args(["-D", "-o", "PidFile=none", "-o", "UsePAM=no", "-o", "PermitRootLogin=yes"]);
+                command.args([
+                    "-D",
+                    "-o",
+                    "PidFile=none",
+                    "-o",
+                    "UsePAM=no",
+                    "-o",
+                    "PermitRootLogin=yes",
+                ]);
                 command.args(["-o", "MaxStartups=200:30:400"]);
                 command
             }
             _ => return Err("OpenSSH is not here".into()),
         };
-        command.args(["-f", "/dev/null", "-o", &format!("ListenAddress=127.0.0.1:{port}")]);
-        command.args(["-h", &file("host"), "-o", &format!("AuthorizedKeysFile={}", file("authorized_keys"))]);
+        command.args([
+            "-f",
+            "/dev/null",
+            "-o",
+            &format!("ListenAddress=127.0.0.1:{port}"),
+        ]);
+        command.args([
+            "-h",
+            &file("host"),
+            "-o",
+            &format!("AuthorizedKeysFile={}", file("authorized_keys")),
+        ]);
         command.args(["-o", "StrictModes=no", "-o", "Subsystem=sftp internal-sftp"]);
         let mut program = Running::start(&mut command);
         wait_for_greeting(&mut program, port)?;
@@ -176,12 +220,18 @@ impl Scene {
 fn timed(command: &mut Command) -> Result<f64> {
     let begin = Instant::now();
     let status = command.status()?;
-    if status.success() { Ok(begin.elapsed().as_secs_f64()) } else { Err(format!("{command:?}: {status}").into()) }
+    if status.success() {
+        Ok(begin.elapsed().as_secs_f64())
+    } else {
+        Err(format!("{command:?}: {status}").into())
+    }
 }
 
 fn fill(path: &Path, bytes: u64) -> Result<()> {
     let mut file = File::create(path)?;
-    let block: Vec<u8> = (0..1 << 20).map(|index: u32| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let block: Vec<u8> = (0..1 << 20)
+        .map(|index: u32| (index.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     for _ in 0..bytes >> 20 {
         file.write_all(&block)?;
     }
@@ -191,7 +241,9 @@ fn fill(path: &Path, bytes: u64) -> Result<()> {
 /// The release build of the program, made if it is not there.
 fn bowline_program() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let built = Command::new(env!("CARGO")).args(["build", "--release", "--quiet", "-p", "bowline"]).status()?;
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--quiet", "-p", "bowline"])
+        .status()?;
     if !built.success() {
         return Err("the program bowline does not build".into());
     }

@@ -29,17 +29,31 @@ impl Work {
     /// The words a child process gets.
     pub(crate) fn words(&self) -> [String; 2] {
         match self {
-            Self::Stream { direction: Direction::Up, bytes } => ["up".into(), bytes.to_string()],
-            Self::Stream { direction: Direction::Down, bytes } => ["down".into(), bytes.to_string()],
+            Self::Stream {
+                direction: Direction::Up,
+                bytes,
+            } => ["up".into(), bytes.to_string()],
+            Self::Stream {
+                direction: Direction::Down,
+                bytes,
+            } => ["down".into(), bytes.to_string()],
             Self::Connections { count } => ["connections".into(), count.to_string()],
         }
     }
 
     pub(crate) fn parse(name: &str, number: &str) -> Result<Self> {
         Ok(match name {
-            "up" => Self::Stream { direction: Direction::Up, bytes: number.parse()? },
-            "down" => Self::Stream { direction: Direction::Down, bytes: number.parse()? },
-            _ => Self::Connections { count: number.parse()? },
+            "up" => Self::Stream {
+                direction: Direction::Up,
+                bytes: number.parse()?,
+            },
+            "down" => Self::Stream {
+                direction: Direction::Down,
+                bytes: number.parse()?,
+            },
+            _ => Self::Connections {
+                count: number.parse()?,
+            },
         })
     }
 }

@@ -21,11 +21,16 @@ pub(crate) struct Row<'a> {
 impl Row<'_> {
     /// Runs every contender once per round, in turn.
     pub(crate) fn measure(&self, rounds: usize) -> Result<Figures> {
-        let named = |(who, _): &Contender<'_>| Samples { who: who.clone(), values: Vec::new() };
+        let named = |(who, _): &Contender<'_>| Samples {
+            who: who.clone(),
+            values: Vec::new(),
+        };
         let mut samples: Vec<Samples> = self.contenders.iter().map(named).collect();
         for _ in 0..rounds {
             for (place, (who, run)) in samples.iter_mut().zip(&self.contenders) {
-                place.values.push(run().map_err(|error| format!("{} {who}: {error}", self.id))?);
+                place
+                    .values
+                    .push(run().map_err(|error| format!("{} {who}: {error}", self.id))?);
             }
         }
         Ok(Figures {
@@ -79,7 +84,12 @@ fn library_stream<'a>(
     let work = Work::Stream { direction, bytes };
     let of = |library: &'static str| -> Contender<'a> {
         let work = work.clone();
-        let run = move || Ok(mebibytes_per_second(bytes, scene.library(library, cipher, &work)?));
+        let run = move || {
+            Ok(mebibytes_per_second(
+                bytes,
+                scene.library(library, cipher, &work)?,
+            ))
+        };
         (library.to_owned(), Box::new(run))
     };
     let mut contenders = vec![of("bowline"), of("russh")];
@@ -125,7 +135,12 @@ fn program_stream<'a>(
 fn sftp<'a>(direction: Direction, name: &'static str, plan: &'a Plan, scene: &'a Scene) -> Option<Row<'a>> {
     let bytes = plan.file_bytes;
     let of = |who: &str, client: &'static str, server: &'static str| -> Contender<'a> {
-        let run = move || Ok(mebibytes_per_second(bytes, scene.sftp(client, server, direction)?));
+        let run = move || {
+            Ok(mebibytes_per_second(
+                bytes,
+                scene.sftp(client, server, direction)?,
+            ))
+        };
         (who.to_owned(), Box::new(run))
     };
     scene.has_openssh().then(|| Row {

@@ -14,7 +14,9 @@ use tokio::net::TcpListener;
 use crate::roles::{BLOCK, Direction, Result, Work, announce, until_input_ends};
 
 fn preferred(cipher: &str) -> Preferred {
-    let cipher = russh::cipher::ALL_CIPHERS.iter().find(|name| name.as_ref() == cipher);
+    let cipher = russh::cipher::ALL_CIPHERS
+        .iter()
+        .find(|name| name.as_ref() == cipher);
     let mut preferred = Preferred {
         kex: Cow::Owned(vec![
             russh::kex::MLKEM768X25519_SHA256,
@@ -79,7 +81,11 @@ impl server::Handler for App {
 
 async fn serve(channel: Channel<Msg>, command: String) {
     let mut stream = channel.into_stream();
-    let bytes: u64 = command.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+    let bytes: u64 = command
+        .split(' ')
+        .nth(1)
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(0);
     let block = vec![0; BLOCK];
     if command.starts_with("source") {
         let mut left = bytes;
@@ -120,7 +126,15 @@ pub(crate) async fn serve_forever(cipher: &str) -> Result<()> {
             stream.set_nodelay(true)?;
             let config = config.clone();
             tokio::spawn(async move {
-                if let Ok(session) = server::run_stream(config, stream, App { channels: HashMap::new() }).await {
+                if let Ok(session) = server::run_stream(
+                    config,
+                    stream,
+                    App {
+                        channels: HashMap::new(),
+                    },
+                )
+                .await
+                {
                     let _ = session.await;
                 }
             });
@@ -134,12 +148,19 @@ struct AcceptAny;
 impl client::Handler for AcceptAny {
     type Error = russh::Error;
 
-    async fn check_server_key(&mut self, _key: &PublicKeyOrCertificate) -> std::result::Result<bool, Self::Error> {
+    async fn check_server_key(
+        &mut self,
+        _key: &PublicKeyOrCertificate,
+    ) -> std::result::Result<bool, Self::Error> {
         Ok(true)
     }
 }
 
-async fn connect(config: &Arc<client::Config>, port: u16, key: &Arc<PrivateKey>) -> Result<client::Handle<AcceptAny>> {
+async fn connect(
+    config: &Arc<client::Config>,
+    port: u16,
+    key: &Arc<PrivateKey>,
+) -> Result<client::Handle<AcceptAny>> {
     let mut session = client::connect(config.clone(), ("127.0.0.1", port), AcceptAny).await?;
     let signer = PrivateKeyWithHashAlg::new(key.clone(), None);
     if !session.authenticate_publickey("bench", signer).await?.success() {
@@ -149,16 +170,23 @@ async fn connect(config: &Arc<client::Config>, port: u16, key: &Arc<PrivateKey>)
 }
 
 pub(crate) async fn work(port: u16, cipher: &str, work: &Work) -> Result<f64> {
-    let config =
-        Arc::new(client::Config { preferred: preferred(cipher), nodelay: true, ..client::Config::default() });
+    let config = Arc::new(client::Config {
+        preferred: preferred(cipher),
+        nodelay: true,
+        ..client::Config::default()
+    });
     let key = Arc::new(key());
     match work {
-        Work::Stream { direction, bytes } => stream(&connect(&config, port, &key).await?, *direction, *bytes).await,
+        Work::Stream { direction, bytes } => {
+            stream(&connect(&config, port, &key).await?, *direction, *bytes).await
+        }
         Work::Connections { count } => {
             let begin = Instant::now();
             for _ in 0..*count {
                 let session = connect(&config, port, &key).await?;
-                session.disconnect(russh::Disconnect::ByApplication, "", "").await?;
+                session
+                    .disconnect(russh::Disconnect::ByApplication, "", "")
+                    .await?;
             }
             Ok(begin.elapsed().as_secs_f64())
         }

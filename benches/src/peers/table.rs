@@ -40,14 +40,30 @@ impl Samples {
 
 /// Prints a row; the last column is Bowline's factor over each contender, above 1 where Bowline is better.
 pub(crate) fn print(figures: &Figures) {
-    println!("\n{} {} {} ({})", figures.id, figures.work, figures.direction, figures.unit);
-    let ours = figures.samples.iter().find(|samples| samples.who == "bowline").map(Samples::median);
+    println!(
+        "\n{} {} {} ({})",
+        figures.id, figures.work, figures.direction, figures.unit
+    );
+    let ours = figures
+        .samples
+        .iter()
+        .find(|samples| samples.who == "bowline")
+        .map(Samples::median);
     for samples in &figures.samples {
         let (least, most) = samples.extremes();
         let median = samples.median();
-        let factor = ours.map(|ours| if figures.larger_is_better { ours / median } else { median / ours });
+        let factor = ours.map(|ours| {
+            if figures.larger_is_better {
+                ours / median
+            } else {
+                median / ours
+            }
+        });
         let factor = factor.map(|factor| format!("x{factor:.2}")).unwrap_or_default();
-        println!("  {:<20} {median:>10.2}  ({least:.2} to {most:.2})  {factor}", samples.who);
+        println!(
+            "  {:<20} {median:>10.2}  ({least:.2} to {most:.2})  {factor}",
+            samples.who
+        );
     }
 }
 
