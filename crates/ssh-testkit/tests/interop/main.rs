@@ -4,6 +4,7 @@
 //!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
 //!  openssh_server   our client library     ──▶ OpenSSH's sshd
 //!  python_clients   asyncssh, paramiko     ──▶ our server library
+//!  other_peers      PuTTY, Dropbear       ──▶ our server library, and ours ──▶ Dropbear
 //! ```
 //!
 //! Everything is started here, on free loopback ports, with keys made on the spot, and ends with its handle.
@@ -25,5 +26,6 @@ mod openssh_server;
 mod openssh_server_logins;
 mod openssh_server_sftp;
 mod openssh_server_transfers;
+mod other_peers;
 mod ours;
 mod python_clients;
