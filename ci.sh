@@ -44,8 +44,18 @@ python_peers() {
   export BOWLINE_PEERS_PYTHON="$peers_dir/bin/python"
 }
 
+# Parts of the Rust toolchain that a minimal one leaves out.
+rust_parts() {
+  local part
+  for part in fmt clippy; do
+    cargo "$part" --version >/dev/null 2>&1 && continue
+    rustup component add "${part/fmt/rustfmt}" >/dev/null 2>&1 || missing "cargo $part: no such part in this toolchain"
+  done
+}
+
 step_tools() {
   note "peers and tools"
+  rust_parts
   apt_packages
   python_peers
   [ -d /run/sshd ] || mkdir -p /run/sshd 2>/dev/null || true # OpenSSH's server wants it when started as root
