@@ -216,7 +216,8 @@ impl Conversation {
             match self.desk.admit(incoming) {
                 Ok(job) => {
                     let ticket = Ticket::job(place, &self.report);
-                    self.schedule.push(job.touch, job.weight_bytes, (ticket, job.work));
+                    self.schedule
+                        .push(job.touch, job.weight_bytes, (ticket, job.work));
                 }
                 Err(response) => {
                     self.answers.fill(place, Some(response));

@@ -84,6 +84,9 @@ mod tests {
         let fifth = order.place();
         order.fill(fifth, Some("fifth"));
         order.fill(places[3], Some("fourth"));
-        assert_eq!((order.next(), order.next(), order.next()), (Some("fourth"), Some("fifth"), None));
+        assert_eq!(
+            (order.next(), order.next(), order.next()),
+            (Some("fourth"), Some("fifth"), None)
+        );
     }
 }
