@@ -261,9 +261,7 @@ mod tests {
         assert_eq!(listening("ListenAddress localhost:5")[0], "127.0.0.1:5");
         assert!(listening("Port 7").contains(&"0.0.0.0:7".to_owned()));
         let mut options = Options::default();
-        options
-            .apply("ListenAddress 127.0.0.1:ssh2", "x")
-            .unwrap();
+        options.apply("ListenAddress 127.0.0.1:ssh2", "x").unwrap();
         assert!(addresses(&options).unwrap_err().contains("127.0.0.1:ssh2"));
     }
 
