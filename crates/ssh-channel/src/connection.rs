@@ -228,7 +228,11 @@ impl Layer for Connection {
             }
             let event = match self.session.poll(now) {
                 Ok(Some(event)) => event,
-                Ok(None) => break,
+                Ok(None) => {
+                    // Our new keys may have come into use with the last packet: nothing waits for the peer's.
+                    self.control.flush(&mut self.session);
+                    return Ok(self.next_writable());
+                }
                 Err(error) => {
                     self.over = true;
                     return Err(Error::Below(error));

@@ -19,6 +19,8 @@ impl Connection {
     /// Zero means that there is no room, or that the channel is not confirmed yet: [`Event::Writable`] will follow.
     pub fn write(&mut self, id: ChannelId, stream: Stream, bytes: &[u8]) -> Result<usize, Misuse> {
         self.alive()?;
+        // Data never overtakes what waited for new keys: the channel's own CONFIRMATION may be among it.
+        self.control.flush(&mut self.session);
         let channel = self.channels.get_mut(id).ok_or(Misuse::UnknownChannel(id))?;
         if channel.is_opening() && !channel.is_abandoned() {
             channel.wants_credit = true;
