@@ -153,7 +153,7 @@ macro_rules! family {
             }
 
             /// The fields' bytes.
-            pub(crate) fn fields(&self) -> Vec<u8> {
+            pub fn fields(&self) -> Vec<u8> {
                 match self {
                     $( Self::$bare => Vec::new(), )*
                     $( Self::$name(payload) => $crate::payload::encoded(payload), )*

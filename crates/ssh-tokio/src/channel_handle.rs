@@ -12,7 +12,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use crate::wire::bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -58,6 +58,16 @@ struct Link {
 impl Link {
     fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
         self.alive.shared.with(act)
+    }
+
+    /// The same, and wakes those whom `act` names when the lock is free.
+    fn with_waking<R>(&self, act: impl FnOnce(&mut State, &mut Vec<Waker>) -> R) -> R {
+        let mut wakes = Vec::new();
+        let result = self.with(|state| act(state, &mut wakes));
+        for task in wakes {
+            task.wake();
+        }
+        result
     }
 }
 
@@ -311,7 +321,7 @@ impl AsyncWrite for ChannelWriter {
         let id = self.link.id;
         Poll::Ready(
             self.link
-                .with(|state| state.send_eof(id))
+                .with_waking(|state, wakes| state.send_eof(id, wakes))
                 .map_err(io::Error::from),
         )
     }
@@ -374,13 +384,13 @@ impl ChannelControl {
     /// No more data will come from this side; the peer's may go on (RFC 4254 §5.3).
     pub fn eof(&self) -> Result<(), ChannelError> {
         let id = self.link.id;
-        self.link.with(|state| state.send_eof(id))
+        self.link.with_waking(|state, wakes| state.send_eof(id, wakes))
     }
 
     /// Closes the channel in both directions. Nobody reads any more: what waits in the inbox is thrown away.
     pub fn close(&self) {
         let id = self.link.id;
-        self.link.with(|state| state.close(id));
+        self.link.with_waking(|state, wakes| state.close(id, wakes));
     }
 
     /// Why the connection ended, if it did so before the channel was closed: what was to come on it is lost.
@@ -483,7 +493,10 @@ impl State {
             return Poll::Ready(None);
         };
         match slot.requests.pop_front() {
-            Some(next) => Poll::Ready(Some(next)),
+            Some((request, reply)) => {
+                slot.request_bytes = slot.request_bytes.saturating_sub(request.fields().len());
+                Poll::Ready(Some((request, reply)))
+            }
             None if ended || slot.phase == Phase::Closed => Poll::Ready(None),
             None => {
                 sleep(&mut slot.wakers.request, cx);
@@ -503,14 +516,21 @@ impl State {
         }
     }
 
-    fn send_eof(&mut self, id: ChannelId) -> Result<(), ChannelError> {
+    fn send_eof(&mut self, id: ChannelId, wakes: &mut Vec<Waker>) -> Result<(), ChannelError> {
         self.usable(id)?;
         self.connection.eof(id)?;
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.wakers.writers(wakes);
+        }
         Ok(())
     }
 
-    fn close(&mut self, id: ChannelId) {
-        if self.usable(id).is_ok() {
+    fn close(&mut self, id: ChannelId, wakes: &mut Vec<Waker>) {
+        if let Ok(slot) = self.usable(id) {
+            // Whoever waits on the channel hears of it now: the peer's CLOSE may never come.
+            slot.closed_here = true;
+            slot.wakers.writers(wakes);
+            slot.wakers.readers(wakes);
             if let Err(misuse) = self.connection.close(id) {
                 tracing::debug!(%misuse, "the channel was closed already");
             }

@@ -4,10 +4,13 @@
 use std::task::Waker;
 
 use crate::channel::{ChannelId, Event, OpenFailure, OpenFailureReason};
-use crate::shared::{Arrival, Phase, State};
+use crate::shared::{Arrival, Phase, Slot, State};
 
 /// Most requests of the peer that may wait on one channel for the application; what comes beyond is refused.
 pub const MAX_WAITING_REQUESTS: usize = 128;
+
+/// Most bytes in the fields of those requests; a single one of any size the connection takes may wait.
+pub const MAX_WAITING_REQUEST_BYTES: usize = 64 * 1024;
 
 /// Who is to be woken when the lock is free.
 #[derive(Default)]
@@ -17,6 +20,16 @@ pub(crate) struct Wakes {
     pub(crate) arrivals: usize,
     /// Those are to try again who were told to wait until keys are changed.
     pub(crate) patient: bool,
+}
+
+impl Slot {
+    /// Whether another request with `bytes` of fields may wait.
+    fn has_room_for(&self, bytes: usize) -> bool {
+        let waiting = self.request_bytes.saturating_add(bytes);
+        !self.released
+            && self.requests.len() < MAX_WAITING_REQUESTS
+            && (self.requests.is_empty() || waiting <= MAX_WAITING_REQUEST_BYTES)
+    }
 }
 
 impl State {
@@ -106,8 +119,10 @@ impl State {
         reply: Option<crate::channel::ReplyDue>,
         wakes: &mut Wakes,
     ) {
+        let bytes = request.fields().len();
         match self.slots.get_mut(&id) {
-            Some(slot) if !slot.released && slot.requests.len() < MAX_WAITING_REQUESTS => {
+            Some(slot) if slot.has_room_for(bytes) => {
+                slot.request_bytes = slot.request_bytes.saturating_add(bytes);
                 slot.requests.push_back((request, reply));
                 wakes.tasks.extend(slot.wakers.request.take());
             }

@@ -37,7 +37,7 @@ pub use channel_handle::{
 };
 pub use driver::{Config, Driver, READ_STOP_BYTES, start};
 pub use error::{ChannelError, Error, OpenError};
-pub use events::MAX_WAITING_REQUESTS;
+pub use events::{MAX_WAITING_REQUEST_BYTES, MAX_WAITING_REQUESTS};
 pub use handle::{Handle, Incoming, IncomingGlobal, IncomingOpen};
 pub use handshake::{HandshakeError, farewell, next_event, now};
 pub use keepalive::Keepalive;

@@ -11,14 +11,19 @@ use crate::wire::bytes::BytesMut;
 const READ_BYTES: usize = 64 * 1024;
 
 /// Moves bytes between `channel` and `stream` until both directions have ended. The end of one direction is passed on
-/// and leaves the other open; a failure ends both. Bytes for the stream are written as they arrived, without a copy.
+/// and leaves the other open; a failure ends both, and once the channel is closed the stream is not waited for. Bytes
+/// for the stream are written as they arrived, without a copy.
 pub async fn relay<S: AsyncRead + AsyncWrite>(channel: Channel, stream: S) -> io::Result<()> {
-    let parts = channel.split();
+    let mut parts = channel.split();
     let (from_stream, to_stream) = tokio::io::split(stream);
-    tokio::try_join!(
-        deliver(parts.reader, to_stream),
-        collect(from_stream, parts.writer)
-    )?;
+    let collected = async {
+        tokio::select! {
+            collected = collect(from_stream, parts.writer) => collected,
+            // Nobody takes what the stream may still say.
+            () = parts.control.closed() => Ok(()),
+        }
+    };
+    tokio::try_join!(deliver(parts.reader, to_stream), collected)?;
     Ok(())
 }
 

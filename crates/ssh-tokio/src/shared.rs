@@ -91,8 +91,12 @@ pub(crate) struct Slot {
     pub(crate) phase: Phase,
     /// No handle is left; the entry goes as soon as the peer has closed too.
     pub(crate) released: bool,
+    /// This side has closed it: nothing is read or written any more.
+    pub(crate) closed_here: bool,
     pub(crate) wakers: Wakers,
     pub(crate) requests: VecDeque<(ChannelRequest, Option<ReplyDue>)>,
+    /// The sum of the fields of `requests`.
+    pub(crate) request_bytes: usize,
     pub(crate) replies: VecDeque<oneshot::Sender<bool>>,
     pub(crate) data_readers: Readers,
     pub(crate) stderr_readers: Readers,
@@ -166,8 +170,10 @@ impl Slot {
         Self {
             phase,
             released: false,
+            closed_here: false,
             wakers: Wakers::default(),
             requests: VecDeque::new(),
+            request_bytes: 0,
             replies: VecDeque::new(),
             data_readers: Readers::default(),
             stderr_readers: Readers::default(),
@@ -310,7 +316,7 @@ impl State {
         let Some(slot) = self.slots.get_mut(&id) else {
             return Poll::Ready(Err(ChannelError::ChannelClosed));
         };
-        if slot.phase == Phase::Closed || self.connection.is_eof(id) {
+        if slot.phase == Phase::Closed || slot.closed_here || self.connection.is_eof(id) {
             return Poll::Ready(Ok(None));
         }
         if let Some(why) = ended {
@@ -378,9 +384,9 @@ impl State {
         }
         for slot in self.slots.values_mut() {
             slot.wakers.all(wakes);
-            // Dropping the senders tells those who wait for a reply.
+            // Dropping the senders tells those who wait for a reply. What the peer said before the end, an exit
+            // status above all, stays to be heard.
             slot.replies.clear();
-            slot.requests.clear();
         }
         self.global_replies.clear();
         self.incoming.clear();
