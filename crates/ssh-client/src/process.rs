@@ -231,19 +231,24 @@ impl Process {
             if let Err(error) = feed(stdin, input).await {
                 tracing::debug!(%error, "the program did not take all of its input");
             }
-            Ok(())
+            std::future::pending().await
         };
         let waiting = async {
             output.status = control.wait().await?;
             Ok(())
         };
-        tokio::try_join!(
-            feeding,
-            gather(&client, stdout, &mut output.stdout, limit),
-            gather(&client, stderr, &mut output.stderr, limit),
-            waiting,
-        )?;
-        Ok(())
+        let running = async {
+            tokio::try_join!(
+                gather(&client, stdout, &mut output.stdout, limit),
+                gather(&client, stderr, &mut output.stderr, limit),
+                waiting,
+            )
+        };
+        tokio::select! {
+            // An input that never ends is not waited for once the program has.
+            ended = running => ended.map(|_| ()),
+            never = feeding => never,
+        }
     }
 }
 
