@@ -178,12 +178,16 @@ async fn join(channel: Channel, stream: TcpStream) {
         mut reader,
         stderr_reader,
         mut writer,
-        control,
+        mut control,
         ..
     } = channel.split();
     let up = pump::from_channel(&mut reader, to_target);
     let down = async {
-        let result = pump::to_channel(&from_target, &mut writer).await;
+        let result = tokio::select! {
+            result = pump::to_channel(&from_target, &mut writer) => result,
+            // Nobody takes what the target may still say, and a target that says nothing would be waited for for ever.
+            () = control.closed() => Ok(()),
+        };
         let _gone = control.eof();
         result
     };
