@@ -239,7 +239,14 @@ fn ask_about_host(unknown: &UnknownHostKey) -> Answer {
         "{} key fingerprint is {fingerprint}.",
         shown_type(&unknown.key)
     ));
-    complain("This key is not known by any other names.");
+    match unknown.known_types.as_slice() {
+        [] => complain("No other key of this host is known."),
+        // Whoever wants to stand in for a host can show a key of a type that is not known yet.
+        types => complain(&format!(
+            "WARNING: this host is known by other keys ({}): somebody else may answer in its place.",
+            harmless(&types.join(", "))
+        )),
+    }
     let mut question = "Are you sure you want to continue connecting (yes/no/[fingerprint])? ";
     loop {
         match ask_line(question).as_deref() {
