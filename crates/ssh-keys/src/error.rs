@@ -28,6 +28,17 @@ pub enum KeyError {
     /// The key is no usable point of its curve.
     #[error("the key's point is {0}")]
     BadPoint(&'static str),
+    /// The curve inside an ECDSA key is not the one that its type names.
+    #[error("the key is on the curve {found}, its type says {expected}")]
+    WrongCurve {
+        /// The curve of the key's type.
+        expected: &'static str,
+        /// The curve the key names.
+        found: String,
+    },
+    /// The secret number of an ECDSA key is zero or not below the order of its curve.
+    #[error("the key's secret number is out of range")]
+    BadScalar,
     /// The public half of a private key is not the one that belongs to it.
     #[error("the public and private halves do not belong together")]
     HalvesDiffer,

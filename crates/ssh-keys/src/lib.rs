@@ -11,16 +11,16 @@
 //! | what | where | source |
 //! |---|---|---|
 //! | public key blobs and `.pub` lines | [`PublicKey`] | RFC 4253 §6.6, RFC 4716's base64 form as OpenSSH writes it |
-//! | signature algorithms | [`algorithm::ALL`] | RFC 8032, RFC 8709 |
+//! | signature algorithms | [`algorithm::ALL`] | RFC 8032, RFC 8709, RFC 5656 |
 //! | `OPENSSH PRIVATE KEY` files | [`PrivateKey`] | OpenSSH `PROTOCOL.key` |
 //! | host keys a user has seen | [`known_hosts`] | OpenSSH `sshd(8)`, "SSH_KNOWN_HOSTS FILE FORMAT" |
 //! | keys a user may log in with | [`authorized_keys`] | OpenSSH `sshd(8)`, "AUTHORIZED_KEYS FILE FORMAT" |
 //!
 //! What is deliberately not here: reading or writing any file (text in, text out: whoever owns the file owns its
 //! permissions), asking for a passphrase, deciding whom to trust, clocks, and randomness other than the generator that
-//! is handed in. Ed25519 is the one signature algorithm that stands; each further one is a file under `algorithm/` and
+//! is handed in. Each signature algorithm is a file under `algorithm/` and
 //! a line in [`algorithm::ALL`]. Keys of other types are named in errors, and matched byte by byte in `known_hosts`, so
-//! that a revoked RSA key stays revoked even though it could not be verified here.
+//! that a revoked DSA key stays revoked even though it could not be verified here.
 
 #![forbid(unsafe_code)]
 
@@ -40,7 +40,7 @@ pub use error::{BadLine, FileProblem, KeyError, KeyFileError, LineProblem, Signa
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use format::{BCRYPT_ROUNDS, MAX_BCRYPT_ROUNDS, MAX_KEY_FILE_BYTES};
 pub use lines::MAX_LINE_BYTES;
-pub use private_key::PrivateKey;
+pub use private_key::{KeyKind, PrivateKey};
 pub use public_key::{MAX_BLOB_BYTES, PublicKey};
 pub use signature::{SignatureValid, Signer};
 pub use ssh_wire as wire;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::algorithm::{PrivateMaterial, ed25519};
+use crate::algorithm::{PrivateMaterial, ecdsa, ed25519};
 use crate::format::{openssh, pem};
 use crate::wire::rand_core::CryptoRng;
 use crate::{KeyFileError, PublicKey, SignatureAlgorithm, SignatureError, Signer, signature};
@@ -16,12 +16,38 @@ pub struct PrivateKey {
     material: Box<dyn PrivateMaterial>,
 }
 
+/// A kind of key that can be made here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyKind {
+    /// `ssh-ed25519`: what to take where nothing speaks against it.
+    Ed25519,
+    /// `ecdsa-sha2-nistp256`.
+    EcdsaP256,
+    /// `ecdsa-sha2-nistp384`.
+    EcdsaP384,
+    /// `ecdsa-sha2-nistp521`.
+    EcdsaP521,
+}
+
 impl PrivateKey {
-    /// A new Ed25519 key from the generator's next 32 bytes.
+    /// A new key of this kind from the generator's next bytes: as many as a key of the kind has, and more only in the
+    /// rare case that they are no key (ECDSA).
     ///
     /// The comment is what stands behind the key in its files: no part of the key, and usually `user@host`.
+    pub fn generate(kind: KeyKind, rng: &mut dyn CryptoRng, comment: &str) -> Self {
+        let material = match kind {
+            KeyKind::Ed25519 => ed25519::generate(rng),
+            KeyKind::EcdsaP256 => ecdsa::generate::<ecdsa::P256>(rng),
+            KeyKind::EcdsaP384 => ecdsa::generate::<ecdsa::P384>(rng),
+            KeyKind::EcdsaP521 => ecdsa::generate::<ecdsa::P521>(rng),
+        };
+        Self::from_material(material, comment.to_owned())
+    }
+
+    /// A new Ed25519 key from the generator's next 32 bytes; see [`Self::generate`].
     pub fn generate_ed25519(rng: &mut dyn CryptoRng, comment: &str) -> Self {
-        Self::from_material(ed25519::generate(rng), comment.to_owned())
+        Self::generate(KeyKind::Ed25519, rng, comment)
     }
 
     /// Reads a private key file of OpenSSH's form (`PROTOCOL.key`), decrypting it with the passphrase where it is

@@ -13,12 +13,16 @@
 
 mod common;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use common::{Repeating, fixture, folder};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use common::{KINDS, Repeating, fixture, folder, strings};
 use ssh_keys::known_hosts::{HostKeyStatus, KnownHosts};
-use ssh_keys::{PrivateKey, PublicKey};
+use ssh_keys::wire::Reader;
+use ssh_keys::{KeyKind, PrivateKey, PublicKey, SignatureAlgorithm, algorithm};
 
 /// Whether this is a run in which nothing may be left out.
 fn demanded() -> bool {
@@ -72,16 +76,19 @@ fn text_of(path: &Path) -> String {
 fn ssh_keygen_reads_our_keys() {
     let scratch = Scratch::new("keys");
     let mut rng = Repeating::new((0..=255).collect::<Vec<u8>>());
-    for (number, (comment, passphrase)) in [
-        ("", None),
-        ("alice@example.org", None),
-        ("two words", Some("secret")),
-        ("1234567", Some("päss \"word\"")),
+    for (number, (kind, comment, passphrase)) in [
+        (KeyKind::Ed25519, "", None),
+        (KeyKind::Ed25519, "alice@example.org", None),
+        (KeyKind::Ed25519, "two words", Some("secret")),
+        (KeyKind::Ed25519, "1234567", Some("päss \"word\"")),
+        (KeyKind::EcdsaP256, "p256", None),
+        (KeyKind::EcdsaP384, "p384", None),
+        (KeyKind::EcdsaP521, "p521", Some("secret")),
     ]
     .into_iter()
     .enumerate()
     {
-        let key = PrivateKey::generate_ed25519(&mut rng, comment);
+        let key = PrivateKey::generate(kind, &mut rng, comment);
         let text = key.to_openssh(passphrase.map(str::as_bytes), &mut rng).unwrap();
         let path = scratch.write(&format!("key{number}"), text.as_bytes());
         let Some(output) = ssh_keygen(&["-y", "-P", passphrase.unwrap_or(""), "-f", &path]) else {
@@ -193,10 +200,99 @@ fn ssh_keygen_finds_the_lines_we_write() {
     }
 }
 
+/// What is signed for `ssh-keygen -Y` (OpenSSH `PROTOCOL.sshsig`), in the namespace `test`.
+fn signed_data(message: &[u8]) -> Vec<u8> {
+    let hash = ring::digest::digest(&ring::digest::SHA512, message);
+    [b"SSHSIG", &strings(&[b"test", b"", b"sha512", hash.as_ref()])[..]].concat()
+}
+
+/// The file around a signature blob.
+fn signature_file(key: &PublicKey, blob: &[u8]) -> String {
+    let rest = strings(&[key.blob(), b"test", b"", b"sha512", blob]);
+    let bytes = [b"SSHSIG\0\0\0\x01", &rest[..]].concat();
+    let base64 = STANDARD.encode(bytes);
+    let lines: Vec<&str> = base64
+        .as_bytes()
+        .chunks(70)
+        .map(|line| std::str::from_utf8(line).unwrap())
+        .collect();
+    format!(
+        "-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n",
+        lines.join("\n")
+    )
+}
+
+/// The signature blob of such a file.
+fn signature_of(file: &str) -> Vec<u8> {
+    let base64: String = file.lines().filter(|line| !line.starts_with('-')).collect();
+    let bytes = STANDARD.decode(base64).unwrap();
+    let mut reader = Reader::new(&bytes);
+    let _ = reader.take(10).unwrap();
+    for _ in 0..4 {
+        let _ = reader.string().unwrap();
+    }
+    reader.string().unwrap().to_vec()
+}
+
+/// Whether ssh-keygen takes our signature.
+fn taken_by_ssh_keygen(scratch: &Scratch, key: &PrivateKey, algorithm: &SignatureAlgorithm) -> bool {
+    let blob = key.sign(algorithm, &signed_data(b"message")).unwrap();
+    let signature = scratch.write("ours.sig", signature_file(key.public(), &blob).as_bytes());
+    let allowed = scratch.write(
+        "allowed",
+        format!("me {}\n", key.public().to_openssh("")).as_bytes(),
+    );
+    let mut child = Command::new("ssh-keygen")
+        .args([
+            "-Y", "verify", "-n", "test", "-I", "me", "-f", &allowed, "-s", &signature,
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"message").unwrap();
+    child.wait().unwrap().success()
+}
+
 #[test]
-fn a_revoked_key_of_a_type_that_is_not_verified_is_kept() {
-    let hosts = KnownHosts::parse(fixture("known_hosts_patterns"));
-    let revoked = &hosts.entries()[2];
-    assert_eq!((revoked.key_type(), revoked.key()), ("ecdsa-sha2-nistp256", None));
-    assert!(revoked.matches("anything", 1));
+fn signatures_are_taken_both_ways() {
+    let scratch = Scratch::new("signatures");
+    let mut rng = Repeating::new((0..=255).collect::<Vec<u8>>());
+    let keys: Vec<PrivateKey> = KINDS
+        .into_iter()
+        .map(|kind| PrivateKey::generate(kind, &mut rng, ""))
+        .collect();
+    for (number, key) in keys.iter().enumerate() {
+        let file = scratch.write(
+            &format!("key{number}"),
+            key.to_openssh(None, &mut rng).unwrap().as_bytes(),
+        );
+        let message = scratch.write(&format!("message{number}"), b"message");
+        let Some(output) = ssh_keygen(&["-q", "-Y", "sign", "-n", "test", "-f", &file, &message]) else {
+            return;
+        };
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let theirs = signature_of(&std::fs::read_to_string(format!("{message}.sig")).unwrap());
+        let name = Reader::new(&theirs).utf8().unwrap().to_owned();
+        let algorithm = algorithm::find(&name).unwrap();
+        assert!(
+            key.public()
+                .verify(algorithm, &signed_data(b"message"), &theirs)
+                .is_ok(),
+            "{name}"
+        );
+        assert!(
+            key.public()
+                .verify(algorithm, &signed_data(b"massage"), &theirs)
+                .is_err(),
+            "{name}"
+        );
+        for algorithm in key.algorithms() {
+            assert!(taken_by_ssh_keygen(&scratch, key, algorithm), "{algorithm}");
+        }
+    }
 }

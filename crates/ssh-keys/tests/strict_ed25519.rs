@@ -12,19 +12,12 @@
 
 mod common;
 
-use common::{Repeating, unhex};
-use ssh_keys::wire::{DecodeError, Writer};
+use common::{Repeating, strings, unhex};
+use ssh_keys::wire::DecodeError;
 use ssh_keys::{KeyError, PrivateKey, PublicKey, SignatureError, Signer, algorithm};
 
 /// The order of the group, little end first (RFC 8032 §5.1).
 const L: &str = "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010";
-
-fn strings(parts: &[&[u8]]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut writer = Writer::new(&mut out);
-    parts.iter().for_each(|part| writer.string(part));
-    out
-}
 
 fn public(key: &[u8]) -> Result<PublicKey, KeyError> {
     PublicKey::from_blob(&strings(&[b"ssh-ed25519", key]))

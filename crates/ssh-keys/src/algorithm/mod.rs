@@ -4,18 +4,25 @@
 //! name and signs under another. Hence three names in a [`SignatureAlgorithm`]: the one that is negotiated, the one that
 //! must stand in the signature, and the type of the key.
 
+pub mod ecdsa;
 pub mod ed25519;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use ecdsa::{ECDSA_NISTP256, ECDSA_NISTP384, ECDSA_NISTP521};
 pub use ed25519::ED25519;
 
 use crate::wire::{Reader, Tier, Writer};
 use crate::{KeyError, PublicKey, SignatureError};
 
 /// Every algorithm that stands, the most preferred first within its tier.
-pub static ALL: &[&SignatureAlgorithm] = &[&ed25519::ED25519];
+pub static ALL: &[&SignatureAlgorithm] = &[
+    &ed25519::ED25519,
+    &ecdsa::ECDSA_NISTP256,
+    &ecdsa::ECDSA_NISTP384,
+    &ecdsa::ECDSA_NISTP521,
+];
 
 /// The algorithm negotiated under `name`.
 pub fn find(name: &str) -> Option<&'static SignatureAlgorithm> {

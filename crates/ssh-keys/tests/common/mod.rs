@@ -5,7 +5,25 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
+use ssh_keys::KeyKind;
+use ssh_keys::wire::Writer;
 use ssh_keys::wire::rand_core::{TryCryptoRng, TryRng};
+
+/// Every kind of key that can be made.
+pub(crate) const KINDS: [KeyKind; 4] = [
+    KeyKind::Ed25519,
+    KeyKind::EcdsaP256,
+    KeyKind::EcdsaP384,
+    KeyKind::EcdsaP521,
+];
+
+/// A sequence of strings as a blob holds them.
+pub(crate) fn strings(parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out);
+    parts.iter().for_each(|part| writer.string(part));
+    out
+}
 
 /// A file of `tests/fixtures`, made by the real ssh-keygen.
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
