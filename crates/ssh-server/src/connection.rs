@@ -62,7 +62,9 @@ impl<A: Application> Shared<A> {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let welcomed = tokio::select! {
-            welcomed = self.welcome(&mut stream, &peer) => welcomed,
+            // In a place of its own, which is given back: what a login needs is much more than what an idle
+            // connection should hold.
+            welcomed = Box::pin(self.welcome(&mut stream, &peer)) => welcomed,
             // Whoever has not logged in yet has nothing to lose.
             () = closing(&mut stage) => return Ok(()),
         };

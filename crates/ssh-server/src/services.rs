@@ -1,6 +1,7 @@
 //! Ready-made sessions: programs of the system and files, for applications that want what a login server gives.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::child::Child;
@@ -101,10 +102,11 @@ impl Services {
         }
     }
 
-    async fn attend(running: Running<'_>, session: Session) {
+    /// The future lives in a place of its own: a session that runs nothing yet should cost next to nothing.
+    fn attend<'a>(running: Running<'a>, session: Session) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         match running {
-            Running::Program(child, programs) => programs.attend(*child, session.into_channel()).await,
-            Running::Files(files) => sftp_subsystem::serve(session.into_channel(), files).await,
+            Running::Program(child, programs) => Box::pin(programs.attend(*child, session.into_channel())),
+            Running::Files(files) => Box::pin(sftp_subsystem::serve(session.into_channel(), files)),
         }
     }
 
