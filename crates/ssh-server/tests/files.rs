@@ -549,3 +549,29 @@ async fn files_are_closed_when_the_client_vanishes() {
     drop(guest);
     until("the file is closed", || !is_open()).await;
 }
+
+#[tokio::test]
+async fn a_file_system_that_panics_ends_its_conversation_and_nothing_else() {
+    struct Panics;
+    impl Filesystem for Panics {
+        fn real_path(&self, path: &[u8]) -> io::Result<Vec<u8>> {
+            assert!(path != b"bad", "an application's mistake");
+            Ok(path.to_vec())
+        }
+    }
+    let place = Place::new();
+    let mut guest = Guest::over(&place, Services::new().sftp(Panics)).await;
+    let before = guest
+        .get(RealPath {
+            path: b"good".to_vec(),
+        })
+        .await;
+    assert_eq!(before, Ok(b"good".to_vec()));
+    guest.ask(RealPath {
+        path: b"bad".to_vec(),
+    });
+    guest.ask(RealPath {
+        path: b"behind".to_vec(),
+    });
+    assert!(guest.event().await.is_none());
+}

@@ -43,6 +43,9 @@ enum Ended {
     /// The same, seen by a writer.
     #[error("the channel takes no more data: {0}")]
     Write(#[from] std::io::Error),
+    /// A request will never be answered, and everything behind it waits for that.
+    #[error("the file system panicked")]
+    Panicked,
 }
 
 /// Serves one client over `channel` until it has sent EOF and got its answers, or has gone. The caller has accepted the
@@ -96,16 +99,18 @@ struct Conversation {
     done: mpsc::UnboundedReceiver<Done>,
     /// Given to every batch. The queue is bounded by the requests that may be in work.
     report: mpsc::UnboundedSender<Done>,
+    /// A job has panicked.
+    panicked: bool,
 }
 
 /// What a blocking thread reports.
 enum Done {
-    /// `None`: the work was lost in a panic; the machine answers for it.
+    /// `None`: the work was lost in a panic.
     Job(Place, Option<Finished>),
     Batch(BatchId),
 }
 
-/// A promise to report, which is kept even if the work panics: everything behind it would wait for ever otherwise.
+/// A promise to report, which is kept even if the work panics: nobody would know otherwise.
 struct Ticket {
     due: Option<Done>,
     report: mpsc::UnboundedSender<Done>,
@@ -154,6 +159,7 @@ impl Conversation {
             filesystem,
             done,
             report,
+            panicked: false,
         }
     }
 
@@ -173,7 +179,7 @@ impl Conversation {
             if let Some(error) = broken {
                 // What is answered already still reaches the client.
                 self.flush(block, writer).await?;
-                return Err(error.into());
+                return Err(error);
             }
             let idle = block.is_empty() && self.server.in_work() == 0;
             if input_over && idle {
@@ -191,9 +197,12 @@ impl Conversation {
     }
 
     /// Everything that can be done without waiting: reports in, requests out, batches started.
-    fn work(&mut self) -> Result<(), protocol::Error> {
+    fn work(&mut self) -> Result<(), Ended> {
         while let Ok(done) = self.done.try_recv() {
             self.take(done);
+        }
+        if self.panicked {
+            return Err(Ended::Panicked);
         }
         self.admit()?;
         while let Some((id, batch)) = self.schedule.next_batch() {
@@ -220,7 +229,7 @@ impl Conversation {
                         .push(job.touch, job.weight_bytes, (ticket, job.work));
                 }
                 Err(response) => {
-                    self.answers.fill(place, Some(response));
+                    self.answers.fill(place, response);
                     self.answer();
                 }
             }
@@ -230,11 +239,12 @@ impl Conversation {
 
     fn take(&mut self, done: Done) {
         match done {
-            Done::Job(place, finished) => {
-                let answer = finished.map(|finished| self.desk.finish(finished));
+            Done::Job(place, Some(finished)) => {
+                let answer = self.desk.finish(finished);
                 self.answers.fill(place, answer);
                 self.answer();
             }
+            Done::Job(_, None) => self.panicked = true,
             Done::Batch(id) => self.schedule.finished(id),
         }
     }

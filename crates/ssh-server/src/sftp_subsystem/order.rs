@@ -15,14 +15,8 @@ use std::collections::VecDeque;
 pub(super) struct InOrder<T> {
     /// The number of the first slot.
     first: u64,
-    slots: VecDeque<Slot<T>>,
-}
-
-#[derive(Debug)]
-enum Slot<T> {
-    Empty,
-    /// `None`: there will be no answer from here.
-    Filled(Option<T>),
+    /// `None` until the answer is there.
+    slots: VecDeque<Option<T>>,
 }
 
 /// Where one answer stands.
@@ -42,27 +36,26 @@ impl<T> InOrder<T> {
     /// A place behind all others.
     pub(super) fn place(&mut self) -> Place {
         let behind = u64::try_from(self.slots.len()).unwrap_or(u64::MAX);
-        self.slots.push_back(Slot::Empty);
+        self.slots.push_back(None);
         Place(self.first.wrapping_add(behind))
     }
 
     /// The answer for a place.
-    pub(super) fn fill(&mut self, place: Place, answer: Option<T>) {
+    pub(super) fn fill(&mut self, place: Place, answer: T) {
         let index = usize::try_from(place.0.wrapping_sub(self.first)).unwrap_or(usize::MAX);
         if let Some(slot) = self.slots.get_mut(index) {
-            *slot = Slot::Filled(answer);
+            *slot = Some(answer);
         }
     }
 
     /// The next answer that may be sent.
     pub(super) fn next(&mut self) -> Option<T> {
-        while let Some(Slot::Filled(_)) = self.slots.front() {
-            self.first = self.first.wrapping_add(1);
-            if let Some(Slot::Filled(Some(answer))) = self.slots.pop_front() {
-                return Some(answer);
-            }
+        let answered = self.slots.front().is_some_and(Option::is_some);
+        if !answered {
+            return None;
         }
-        None
+        self.first = self.first.wrapping_add(1);
+        self.slots.pop_front().flatten()
     }
 }
 
@@ -74,16 +67,18 @@ mod tests {
     fn answers_leave_in_the_order_of_their_places() {
         let mut order = InOrder::default();
         let places: Vec<Place> = (0..4).map(|_| order.place()).collect();
-        order.fill(places[2], Some("third"));
+        order.fill(places[2], "third");
         assert_eq!(order.next(), None);
-        order.fill(places[0], Some("first"));
+        order.fill(places[0], "first");
         assert_eq!((order.next(), order.next()), (Some("first"), None));
-        // One that never comes holds up nobody.
-        order.fill(places[1], None);
-        assert_eq!((order.next(), order.next()), (Some("third"), None));
+        order.fill(places[1], "second");
+        assert_eq!(
+            (order.next(), order.next(), order.next()),
+            (Some("second"), Some("third"), None)
+        );
         let fifth = order.place();
-        order.fill(fifth, Some("fifth"));
-        order.fill(places[3], Some("fourth"));
+        order.fill(fifth, "fifth");
+        order.fill(places[3], "fourth");
         assert_eq!(
             (order.next(), order.next(), order.next()),
             (Some("fourth"), Some("fifth"), None)
