@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::keys::{SignatureAlgorithm, algorithm};
 use crate::preferences::{Preferences, by_tier};
 use crate::rekey::RekeyPolicy;
-use crate::wire::Identification;
+use crate::wire::{Identification, Tier};
 
-/// A transport's settings. `Config::default()` is right for both roles.
+/// A transport's settings. `Config::default()` is right for both roles, but for the algorithms: a server had better offer
+/// [`for_server`](Self::for_server)'s.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The line we begin with (RFC 4253 §4.2).
@@ -29,7 +30,17 @@ impl Default for Config {
             preferences: Preferences::default(),
             rekey: RekeyPolicy::default(),
             limits: Limits::default(),
-            login_signatures: by_tier(algorithm::ALL),
+            login_signatures: by_tier(algorithm::ALL, Tier::Compatible),
+        }
+    }
+}
+
+impl Config {
+    /// The default with the narrow lists of [`Preferences::for_server`].
+    pub fn for_server() -> Self {
+        Self {
+            preferences: Preferences::for_server(),
+            ..Self::default()
         }
     }
 }

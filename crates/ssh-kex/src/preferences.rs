@@ -1,7 +1,8 @@
 //! Which algorithms are offered, and in which order: derived from the registries, edited in OpenSSH's syntax.
 //!
-//! There is no second list of names: the default is every registered algorithm that is not
-//! [`Legacy`](Tier::Legacy), recommended ones first, otherwise in the order of its registry.
+//! There is no second list of names: a default is every registered algorithm up to a [`Tier`], recommended ones first,
+//! otherwise in the order of its registry. A client reaches every server that is maintained today, so its default has the
+//! compatible ones too; a server's has the recommended ones only.
 
 use std::fmt;
 
@@ -31,19 +32,38 @@ pub struct Preferences {
     pub compression: Vec<&'static Compression>,
 }
 
+/// The wide list: [`Preferences::for_client`].
 impl Default for Preferences {
     fn default() -> Self {
-        Self {
-            kex: by_tier(method::ALL),
-            host_keys: by_tier(algorithm::ALL),
-            ciphers: by_tier(cipher::ALL),
-            macs: by_tier(mac::ALL),
-            compression: by_tier(compression::ALL),
-        }
+        Self::for_client()
     }
 }
 
 impl Preferences {
+    /// Everything but what is [`Legacy`](Tier::Legacy).
+    pub fn for_client() -> Self {
+        Self::up_to(Tier::Compatible)
+    }
+
+    /// What is [`Recommended`](Tier::Recommended). Host keys are the exception: a server offers what its keys can make,
+    /// and whoever gave it a key of an older type wants that one used.
+    pub fn for_server() -> Self {
+        Self {
+            host_keys: by_tier(algorithm::ALL, Tier::Compatible),
+            ..Self::up_to(Tier::Recommended)
+        }
+    }
+
+    fn up_to(last: Tier) -> Self {
+        Self {
+            kex: by_tier(method::ALL, last),
+            host_keys: by_tier(algorithm::ALL, last),
+            ciphers: by_tier(cipher::ALL, last),
+            macs: by_tier(mac::ALL, last),
+            compression: by_tier(compression::ALL, last),
+        }
+    }
+
     /// Edits the key exchange methods. The text is as in OpenSSH's `KexAlgorithms`: a comma-separated list that
     /// replaces the present one, or with `+` before it is appended, with `-` removed, with `^` put in front. `*` and `?`
     /// match as in OpenSSH, but never reach legacy algorithms: those have to be named.
@@ -127,13 +147,9 @@ impl Registered for Compression {
     }
 }
 
-/// A registry's default list.
-pub(crate) fn by_tier<T: Registered>(all: &[&'static T]) -> Vec<&'static T> {
-    let mut list: Vec<_> = all
-        .iter()
-        .copied()
-        .filter(|each| each.tier() != Tier::Legacy)
-        .collect();
+/// A registry's default list, up to a tier.
+pub(crate) fn by_tier<T: Registered>(all: &[&'static T], last: Tier) -> Vec<&'static T> {
+    let mut list: Vec<_> = all.iter().copied().filter(|each| each.tier() <= last).collect();
     list.sort_by_key(|each| each.tier()); // stable: the registry's order within a tier
     list
 }
@@ -277,15 +293,29 @@ mod tests {
 
     #[test]
     fn defaults_follow_the_registries() {
-        let preferences = Preferences::default();
+        let wide = Preferences::default();
+        assert_eq!(wide, Preferences::for_client());
         assert_eq!(
-            names(&preferences.kex),
-            "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org"
+            names(&wide.kex),
+            "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,\
+             ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521"
         );
-        assert_eq!(preferences.host_keys.len(), algorithm::ALL.len());
-        for pair in preferences.ciphers.windows(2) {
+        for pair in wide.ciphers.windows(2) {
             assert!(pair[0].tier <= pair[1].tier, "recommended first");
         }
+        let narrow = Preferences::for_server();
+        assert_eq!(
+            names(&narrow.kex),
+            "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org"
+        );
+        assert_eq!(narrow.host_keys, wide.host_keys);
+        assert!(narrow.macs.iter().all(|mac| mac.etm));
+        assert!(
+            narrow
+                .ciphers
+                .iter()
+                .all(|cipher| cipher.tier == Tier::Recommended)
+        );
     }
 
     #[test]
@@ -312,9 +342,16 @@ mod tests {
                 format!("mlkem768x25519-sha256,curve25519-sha256,{libssh}"),
             ),
             ("curve25519-sha25?", "curve25519-sha256".to_owned()),
-            ("*libssh*, mlkem*", format!("{libssh},mlkem768x25519-sha256")),
+            ("*libssh*, mlkem768x*", format!("{libssh},mlkem768x25519-sha256")),
         ] {
-            let mut preferences = Preferences::default();
+            let mut preferences = Preferences {
+                kex: vec![
+                    &method::mlkem768_x25519::MLKEM768_X25519_SHA256,
+                    &method::curve25519::CURVE25519_SHA256,
+                    &method::curve25519::CURVE25519_SHA256_LIBSSH,
+                ],
+                ..Preferences::default()
+            };
             preferences.edit_kex(edit).unwrap();
             assert_eq!(names(&preferences.kex), expected, "{edit}");
         }
@@ -365,7 +402,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_cannot_be_made() {
-        for edit in ["", "-*", "^", ",", "-ssh-ed25519"] {
+        for edit in ["", "-*", "^", ",", "-ssh-*,*"] {
             let mut preferences = Preferences::default();
             let outcome = preferences.edit_host_keys(edit);
             let expected = if edit == "^" {

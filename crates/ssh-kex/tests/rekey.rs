@@ -133,7 +133,7 @@ fn every_limit_of_the_policy_starts_a_rekey_in_both_directions() {
         time: None,
     };
     for (policy, messages) in [
-        (RekeyPolicy { bytes: 2000, ..never }, 30),
+        (RekeyPolicy { bytes: 2000, ..never }, 24),
         (RekeyPolicy { packets: 10, ..never }, 10),
     ] {
         for sends in [Role::Client, Role::Server] {

@@ -31,7 +31,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            transport: kex::Config::default(),
+            transport: kex::Config::for_server(),
             connection: channel::Config::default(),
             keepalive: Some(Keepalive::default()),
             public_key_login: true,

@@ -11,7 +11,8 @@ use ml_kem::ml_kem_768::{Ciphertext, DecapsulationKey, EncapsulationKey};
 use ml_kem::{B32, Seed};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::curve25519::{KeyPair, SHARE_BYTES};
+use super::curve25519::X25519;
+use super::ecdh::KeyPair;
 use super::{
     Agreement, ClientHalf, ClientStep, HostKeyProof, KexEcdhInit, KexEcdhReply, Method, MethodError,
     ServerHalf, ServerStep, both_shares, ecdh_reply,
@@ -39,7 +40,7 @@ fn new_client(rng: &mut dyn CryptoRng) -> Box<dyn ClientHalf> {
     rng.fill_bytes(&mut seed);
     let kem = DecapsulationKey::from_seed(seed);
     seed.zeroize();
-    let keys = KeyPair::generate(rng);
+    let keys = X25519::generate(rng);
     let mut share = kem.encapsulation_key().to_bytes().to_vec();
     share.extend_from_slice(keys.share());
     Box::new(Client { kem, keys, share })
@@ -47,14 +48,14 @@ fn new_client(rng: &mut dyn CryptoRng) -> Box<dyn ClientHalf> {
 
 fn new_server(rng: &mut dyn CryptoRng) -> Box<dyn ServerHalf> {
     Box::new(Server {
-        keys: KeyPair::generate(rng),
+        keys: X25519::generate(rng),
     })
 }
 
 /// A client that has sent its share.
 struct Client {
     kem: DecapsulationKey,
-    keys: KeyPair,
+    keys: X25519,
     share: Vec<u8>,
 }
 
@@ -77,7 +78,7 @@ impl ClientHalf for Client {
         let exchanged = both_shares(&self.share, reply.server_share);
         let classical = self.keys.agree(point)?;
         let mut kem_secret = self.kem.decapsulate(&ciphertext);
-        let secret = combine(&kem_secret, classical.as_bytes());
+        let secret = combine(&kem_secret, &classical);
         kem_secret.zeroize();
         Ok(ClientStep::Agreed(
             Agreement { exchanged, secret },
@@ -91,7 +92,7 @@ impl ClientHalf for Client {
 
 /// A server that waits for the client's share.
 struct Server {
-    keys: KeyPair,
+    keys: X25519,
 }
 
 impl ServerHalf for Server {
@@ -111,7 +112,7 @@ impl ServerHalf for Server {
         let mut share = ciphertext.to_vec();
         share.extend_from_slice(self.keys.share());
         let classical = self.keys.agree(point)?;
-        let secret = combine(&kem_secret, classical.as_bytes());
+        let secret = combine(&kem_secret, &classical);
         kem_secret.zeroize();
         let exchanged = both_shares(init.client_share, &share);
         Ok(ServerStep::Agreed(
@@ -127,7 +128,7 @@ fn split_share<'a>(
     kem_bytes: usize,
     what: &'static str,
 ) -> Result<(&'a [u8], &'a [u8]), MethodError> {
-    let expected = kem_bytes.saturating_add(SHARE_BYTES);
+    let expected = kem_bytes.saturating_add(X25519::SHARE_BYTES);
     if share.len() != expected {
         return Err(MethodError::ShareLength {
             what,
@@ -139,7 +140,7 @@ fn split_share<'a>(
 }
 
 /// K from both secrets: as long as one of them is unknown to an attacker, so is their hash.
-fn combine(kem: &B32, classical: &[u8; SHARE_BYTES]) -> SharedSecret {
+fn combine(kem: &B32, classical: &[u8]) -> SharedSecret {
     SharedSecret::String(Zeroizing::new(
         Hash::SHA256.digest(&[kem, classical]).as_ref().to_vec(),
     ))

@@ -15,6 +15,8 @@
 //! To add one: a file here with a `pub static`, and its line in [`ALL`].
 
 pub mod curve25519;
+mod ecdh;
+pub mod ecdh_nistp;
 pub mod mlkem768_x25519;
 
 use std::fmt;
@@ -30,6 +32,9 @@ pub static ALL: &[&Method] = &[
     &mlkem768_x25519::MLKEM768_X25519_SHA256,
     &curve25519::CURVE25519_SHA256,
     &curve25519::CURVE25519_SHA256_LIBSSH,
+    &ecdh_nistp::ECDH_NISTP256,
+    &ecdh_nistp::ECDH_NISTP384,
+    &ecdh_nistp::ECDH_NISTP521,
 ];
 
 /// The method with this name.
@@ -160,14 +165,14 @@ pub enum MethodError {
 message! {
     /// RFC 5656 §4 in the form of RFC 8731 §3 and of the hybrids, client to server.
     pub struct KexEcdhInit<'a> = 30, "SSH_MSG_KEX_ECDH_INIT" {
-        /// Q_C (RFC 8731) or C_INIT (hybrids).
+        /// Q_C (RFC 5656, RFC 8731) or C_INIT (hybrids).
         pub client_share: &'a [u8],
     }
     /// RFC 5656 §4 in the form of RFC 8731 §3 and of the hybrids, server to client.
     pub struct KexEcdhReply<'a> = 31, "SSH_MSG_KEX_ECDH_REPLY" {
         /// K_S.
         pub host_key: &'a [u8],
-        /// Q_S (RFC 8731) or S_REPLY (hybrids).
+        /// Q_S (RFC 5656, RFC 8731) or S_REPLY (hybrids).
         pub server_share: &'a [u8],
         /// Over H.
         pub signature: &'a [u8],
@@ -432,10 +437,10 @@ mod tests {
 
     #[test]
     fn points_of_low_order_are_refused_by_both_halves_of_every_method() {
-        for method in ALL {
+        for method in ALL.iter().filter(|method| method.name.contains("25519")) {
             let vectors = vectors_of(method);
             for point in low_order_points() {
-                // In every method so far the X25519 point is the end of the share.
+                // In every method that has one the X25519 point is the end of the share.
                 let spoiled = |share: &Vec<u8>| [&share[..share.len() - 32], &point[..]].concat();
                 let refusals = refusals(
                     method,
@@ -446,6 +451,77 @@ mod tests {
                     assert!(
                         matches!(refusal, Some(MethodError::ShareValue(_))),
                         "{method:?} {point:02x?}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// What stands at the end of a share of these methods: `04 ‖ x ‖ y`, with coordinates of so many bytes.
+    fn coordinate_bytes(method: &Method) -> Option<usize> {
+        [("nistp256", 32), ("nistp384", 48), ("nistp521", 66)]
+            .into_iter()
+            .find_map(|(curve, bytes)| method.name.contains(curve).then_some(bytes))
+    }
+
+    /// Makes something else of a point.
+    type Spoil<'a> = &'a dyn Fn(&mut [u8]);
+
+    #[test]
+    fn what_is_no_point_of_its_curve_is_refused_by_both_halves_of_every_method() {
+        for (method, bytes) in ALL
+            .iter()
+            .filter_map(|method| Some((*method, coordinate_bytes(method)?)))
+        {
+            let vectors = vectors_of(method);
+            let spoiled = |share: &[u8], spoil: Spoil<'_>| {
+                let mut share = share.to_vec();
+                let at = share.len() - 1 - 2 * bytes;
+                assert_eq!(share[at], 4);
+                spoil(&mut share[at..]);
+                share
+            };
+            let spoils: [Spoil<'_>; 11] = [
+                &|point| point[1 + 2 * bytes - 1] ^= 1, // off the curve, by y
+                &|point| point[bytes] ^= 1,             // off the curve, by x
+                &|point| point[1..].fill(0),            // (0, 0), off these curves
+                &|point| point[1..].fill(0xff),         // coordinates over the field
+                &|point| point[1..=bytes].fill(0xff),   // one of them
+                &|point| point.fill(0),                 // infinity, made as long as a point
+                &|point| point[0] = 0,
+                &|point| point[0] = 2, // forms that say themselves compressed, compact or hybrid
+                &|point| point[0] = 3,
+                &|point| point[0] = 5,
+                &|point| point[0] = 6 | point[2 * bytes] & 1,
+            ];
+            for (index, spoil) in spoils.iter().enumerate() {
+                let refusals = refusals(
+                    method,
+                    &spoiled(&vectors["client_share"], spoil),
+                    &spoiled(&vectors["server_share"], spoil),
+                );
+                for refusal in refusals {
+                    assert!(
+                        matches!(refusal, Some(MethodError::ShareValue(_))),
+                        "{method:?} {index}: {refusal:?}"
+                    );
+                }
+            }
+            // Infinity and the compressed form have lengths of their own.
+            for length in [1, 1 + bytes] {
+                let cut = |share: &[u8]| {
+                    let (kem, point) = share.split_at(share.len() - 1 - 2 * bytes);
+                    let first = if length == 1 { 0 } else { 2 | point[2 * bytes] & 1 };
+                    [kem, &[first], &point[1..length]].concat()
+                };
+                for refusal in refusals(
+                    method,
+                    &cut(&vectors["client_share"]),
+                    &cut(&vectors["server_share"]),
+                ) {
+                    assert!(
+                        matches!(refusal, Some(MethodError::ShareLength { .. })),
+                        "{method:?}"
                     );
                 }
             }

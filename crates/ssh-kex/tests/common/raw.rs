@@ -1,7 +1,7 @@
 //! A peer played by hand: it frames, hashes and derives by itself (with `sha2`, not with what is being tested), so it can
 //! do what no honest peer does, and at every step of an exchange.
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 use ssh_kex::keys::{PrivateKey, PublicKey, algorithm};
 use ssh_kex::messages::{Disconnect, KexInit};
 use ssh_kex::method::{ClientHalf, ClientStep, Method, ServerStep, find};
@@ -325,7 +325,7 @@ impl Raw {
             Role::Client => (OURS, theirs),
             Role::Server => (theirs, OURS),
         };
-        let mut hash = Sha256::new();
+        let mut hashed = Vec::new();
         for part in [
             client.as_bytes(),
             server.as_bytes(),
@@ -333,32 +333,23 @@ impl Raw {
             &self.inits[1],
             host_key,
         ] {
-            hash.update(u32::try_from(part.len()).unwrap().to_be_bytes());
-            hash.update(part);
+            hashed.extend_from_slice(&u32::try_from(part.len()).unwrap().to_be_bytes());
+            hashed.extend_from_slice(part);
         }
-        hash.update(&agreement.exchanged);
-        hash.update(encoded(&agreement.secret));
-        hash.finalize().to_vec()
+        digest(
+            self.traits.method,
+            &[&hashed, &agreement.exchanged, &encoded(&agreement.secret)],
+        )
     }
 
     fn prepare_keys(&mut self, agreement: &Agreement, hash: Vec<u8>) {
         let session_id = self.session_id.get_or_insert_with(|| hash.clone()).clone();
         let secret = encoded(&agreement.secret);
-        let cipher = self.traits.cipher;
+        let (method, cipher) = (self.traits.method, self.traits.cipher);
         let derive = |letter: u8, length: usize| {
-            let mut key = Sha256::new()
-                .chain_update(&secret)
-                .chain_update(&hash)
-                .chain_update([letter])
-                .chain_update(&session_id)
-                .finalize()
-                .to_vec();
+            let mut key = digest(method, &[&secret, &hash, &[letter], &session_id]);
             while key.len() < length {
-                let more = Sha256::new()
-                    .chain_update(&secret)
-                    .chain_update(&hash)
-                    .chain_update(&key)
-                    .finalize();
+                let more = digest(method, &[&secret, &hash, &key]);
                 key.extend_from_slice(&more);
             }
             key.truncate(length);
@@ -370,6 +361,18 @@ impl Raw {
             derive(b'D', cipher.key_bytes),
             derive(b'B', cipher.iv_bytes),
         ]);
+    }
+}
+
+/// With the hash the method's name says (RFC 5656 §6.2.1 for those that only name a curve).
+fn digest(method: &Method, parts: &[&[u8]]) -> Vec<u8> {
+    let all = parts.concat();
+    match method.name {
+        "ecdh-sha2-nistp384" => Sha384::digest(all).to_vec(),
+        "ecdh-sha2-nistp521" => Sha512::digest(all).to_vec(),
+        name if name.contains("-sha384") => Sha384::digest(all).to_vec(),
+        name if name.contains("-sha512") => Sha512::digest(all).to_vec(),
+        _ => Sha256::digest(all).to_vec(),
     }
 }
 

@@ -6,7 +6,7 @@
         checks the ML-KEM-768 below against NIST's ACVP files (usnistgov/ACVP-Server, gen-val/json-files,
         ML-KEM-keyGen-FIPS203 and ML-KEM-encapDecap-FIPS203, each internalProjection.json)
 
-It is an implementation of its own, written from RFC 7748, FIPS 203 and RFC 4253 and sharing no code with the crate, so
+It is an implementation of its own, written from RFC 7748, SEC 1, FIPS 203 and RFC 4253 and sharing no code with the crate, so
 that agreeing with it means something.
 """
 
@@ -41,6 +41,71 @@ def x25519(scalar, point):
 
 
 BASE = (9).to_bytes(32, "little")
+
+# --- The NIST curves (SP 800-186 §3.2.1, SEC 1 §2.3.3) ------------------------------------------------------------------
+
+
+class Curve:
+    """y² = x³ - 3x + b over the integers modulo p; None is infinity."""
+
+    def __init__(self, p, n, b, x, y):
+        self.p, self.n, self.b, self.base, self.length = p, n, b, (x, y), (p.bit_length() + 7) // 8
+
+    def on(self, point):
+        x, y = point
+        return (y * y - x**3 + 3 * x - self.b) % self.p == 0
+
+    def add(self, one, other):
+        if one is None or other is None:
+            return one or other
+        (x1, y1), (x2, y2) = one, other
+        if x1 == x2 and (y1 + y2) % self.p == 0:
+            return None
+        up, down = (3 * x1 * x1 - 3, 2 * y1) if one == other else (y2 - y1, x2 - x1)
+        slope = up * pow(down, -1, self.p) % self.p
+        x = (slope * slope - x1 - x2) % self.p
+        return x, (slope * (x1 - x) - y1) % self.p
+
+    def times(self, scalar, point):
+        total = None
+        for bit in f"{scalar:b}":
+            total = self.add(total, total)
+            if bit == "1":
+                total = self.add(total, point)
+        return total
+
+    def point(self, scalar):
+        """The share of a secret scalar, both as bytes."""
+        x, y = self.times(int.from_bytes(scalar, "big"), self.base)
+        return b"\4" + x.to_bytes(self.length, "big") + y.to_bytes(self.length, "big")
+
+    def agree(self, scalar, share):
+        point = int.from_bytes(share[1 : 1 + self.length], "big"), int.from_bytes(share[1 + self.length :], "big")
+        assert share[0] == 4 and self.on(point)
+        return self.times(int.from_bytes(scalar, "big"), point)[0].to_bytes(self.length, "big")
+
+
+P256 = Curve(
+    2**256 - 2**224 + 2**192 + 2**96 - 1,
+    0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B,
+    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+)
+P384 = Curve(
+    2**384 - 2**128 - 2**96 + 2**32 - 1,
+    0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
+    0xB3312FA7E23EE7E4988E056BE3F82D19181D9C6EFE8141120314088F5013875AC656398D8A2ED19D2A85C8EDD3EC2AEF,
+    0xAA87CA22BE8B05378EB1C71EF320AD746E1D3B628BA79B9859F741E082542A385502F25DBF55296C3A545E3872760AB7,
+    0x3617DE4A96262C6F5D9E98BF9292DC29F8F41DBD289A147CE9DA3113B5F0B8C00A60B1CE1D7E819D7A431D7C90EA0E5F,
+)
+P521 = Curve(
+    2**521 - 1,
+    0x1FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFA51868783BF2F966B7FCC0148F709A5D03BB5C9B8899C47AEBB6FB71E91386409,
+    0x0051953EB9618E1C9A1F929A21A0B68540EEA2DA725B99B315F3B8B489918EF109E156193951EC7E937B1652C0BD3BB1BF073573DF883D2C34F1EF451FD46B503F00,
+    0x00C6858E06B70404E9CD9E3ECB662395B4429C648139053FB521F828AF606B4D3DBAA14B5E77EFE75928FE1DC127A2FFA8DE3348B3C1856A429BF97E7E31C2E5BD66,
+    0x011839296A789A3BC0045C8A5FB42C7D1BD998F54449579B446817AFBD17273E662C97EE72995EF42640C550B9013FAD0761353C7086A272C24088BE94769FD16650,
+)
 
 # --- FIPS 203, ML-KEM-768 -------------------------------------------------------------------------------------------------
 
@@ -211,16 +276,16 @@ SERVER_KEXINIT = b"\x14" + bytes(range(16, 32)) + b"server kexinit"
 HOST_KEY = b"a host key blob"
 
 
-def finish(exchanged, k):
-    """H, and 80 bytes (two and a half blocks) for each letter, under a session identifier that is not H."""
+def finish(exchanged, k, hash=hashlib.sha256):
+    """H, and 80 bytes (more than a block) for each letter, under a session identifier that is not H."""
     parts = [CLIENT_IDENTIFICATION, SERVER_IDENTIFICATION, CLIENT_KEXINIT, SERVER_KEXINIT, HOST_KEY]
-    h = hashlib.sha256(b"".join(map(string, parts)) + exchanged + k).digest()
+    h = hash(b"".join(map(string, parts)) + exchanged + k).digest()
     session_id = hashlib.sha256(b"an earlier exchange").digest()
     lines = {"encoded_secret": k, "exchange_hash": h, "session_id": session_id}
     for letter in "ABCDEF":
-        key = hashlib.sha256(k + h + letter.encode() + session_id).digest()
+        key = hash(k + h + letter.encode() + session_id).digest()
         while len(key) < 80:
-            key += hashlib.sha256(k + h + key).digest()
+            key += hash(k + h + key).digest()
         lines[f"key_{letter.lower()}"] = key[:80]
     return lines
 
@@ -251,6 +316,13 @@ def curve25519(name, source, client_secret, server_secret):
     write(name, source, {**lines, **finish(exchanged, mpint(shared))})
 
 
+def nistp(name, source, curve, hash, pair):
+    client, server = curve.point(pair.i), curve.point(pair.r)
+    exchanged = string(client) + string(server)
+    lines = {"client_random": pair.i, "server_random": pair.r, "client_share": client, "server_share": server}
+    write(name, source, {**lines, **finish(exchanged, mpint(pair.shared(curve)), hash)})
+
+
 def mlkem768x25519(name, source, d, z, m, client_secret, server_secret):
     ek, dk = kem_keys(d, z)
     c, kem_secret = encapsulate(ek, m)
@@ -275,6 +347,48 @@ ALICE_SHARE = bytes.fromhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba
 BOB_SHARE = bytes.fromhex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
 SHARED = bytes.fromhex("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742")
 
+
+class Rfc5903:
+    """Section 8: both secrets, the x of both shares, and the secret they share."""
+
+    def __init__(self, i, gix, r, grx, girx):
+        self.i, self.gix, self.r, self.grx, self.girx = map(bytes.fromhex, (i, gix, r, grx, girx))
+
+    def shared(self, curve):
+        assert curve.on(curve.base) and curve.times(curve.n, curve.base) is None
+        client, server = curve.point(self.i), curve.point(self.r)
+        assert (client[1 : 1 + curve.length], server[1 : 1 + curve.length]) == (self.gix, self.grx)
+        assert curve.agree(self.i, server) == curve.agree(self.r, client) == self.girx
+        return self.girx
+
+
+PAIR_256 = Rfc5903(
+    "C88F01F510D9AC3F70A292DAA2316DE544E9AAB8AFE84049C62A9C57862D1433",
+    "DAD0B65394221CF9B051E1FECA5787D098DFE637FC90B9EF945D0C3772581180",
+    "C6EF9C5D78AE012A011164ACB397CE2088685D8F06BF9BE0B283AB46476BEE53",
+    "D12DFB5289C8D4F81208B70270398C342296970A0BCCB74C736FC7554494BF63",
+    "D6840F6B42F6EDAFD13116E0E12565202FEF8E9ECE7DCE03812464D04B9442DE",
+)
+PAIR_384 = Rfc5903(
+    "099F3C7034D4A2C699884D73A375A67F7624EF7C6B3C0F160647B67414DCE655E35B538041E649EE3FAEF896783AB194",
+    "667842D7D180AC2CDE6F74F37551F55755C7645C20EF73E31634FE72B4C55EE6DE3AC808ACB4BDB4C88732AEE95F41AA",
+    "41CB0779B4BDB85D47846725FBEC3C9430FAB46CC8DC5060855CC9BDA0AA2942E0308312916B8ED2960E4BD55A7448FC",
+    "E558DBEF53EECDE3D3FCCFC1AEA08A89A987475D12FD950D83CFA41732BC509D0D1AC43A0336DEF96FDA41D0774A3571",
+    "11187331C279962D93D604243FD592CB9D0A926F422E47187521287E7156C5C4D603135569B9E9D09CF5D4A270F59746",
+)
+PAIR_521 = Rfc5903(
+    "0037ADE9319A89F4DABDB3EF411AACCCA5123C61ACAB57B5393DCE47608172A0"
+    "95AA85A30FE1C2952C6771D937BA9777F5957B2639BAB072462F68C27A57382D4A52",
+    "0015417E84DBF28C0AD3C278713349DC7DF153C897A1891BD98BAB4357C9ECBE"
+    "E1E3BF42E00B8E380AEAE57C2D107564941885942AF5A7F4601723C4195D176CED3E",
+    "0145BA99A847AF43793FDD0E872E7CDFA16BE30FDC780F97BCCC3F078380201E"
+    "9C677D600B343757A3BDBF2A3163E4C2F869CCA7458AA4A4EFFC311F5CB151685EB9",
+    "00D0B3975AC4B799F5BEA16D5E13E9AF971D5E9B984C9F39728B5E5739735A21"
+    "9B97C356436ADC6E95BB0352F6BE64A6C2912D4EF2D0433CED2B6171640012D9460F",
+    "01144C7D79AE6956BC8EDB8E7C787C4521CB086FA64407F97894E5E6B2D79B04"
+    "D1427E73CA4BAA240A34786859810C06B3C715A3A8CC3151F2BEE417996D19F3DDEA",
+)
+
 # NIST ACVP, ML-KEM-keyGen-FIPS203, ML-KEM-768, tcId 27.
 D = bytes.fromhex("DD8FA382972A912D49B0B9E7EDF8E55791363846D4603982A881023A61EA330C")
 Z = bytes.fromhex("52DBF5D5E8407B29B2B75C0AF795AAF1DF352F1403C8E9D3648BC2135344E4A6")
@@ -296,6 +410,11 @@ def main():
     source = ["Client key pair: RFC 7748 section 6.1. Server key pair: searched by generate.py, so that the secret begins",
               "with a zero byte followed by one with its high bit set, which tests the mpint.", HASHED]
     curve25519("curve25519-sha256@libssh.org", source, ALICE, server)
+
+    curves = [(256, "1", P256, hashlib.sha256, PAIR_256), (384, "2", P384, hashlib.sha384, PAIR_384), (521, "3", P521, hashlib.sha512, PAIR_521)]
+    for bits, section, curve, hash, pair in curves:
+        source = [f"Key pairs and secret: RFC 5903 section 8.{section}, which generate.py's own arithmetic agrees with.", HASHED]
+        nistp(f"ecdh-sha2-nistp{bits}", source, curve, hash, pair)
 
     source = ["ML-KEM seeds d and z: NIST ACVP, ML-KEM-keyGen-FIPS203, ML-KEM-768, tcId 27. X25519 key pairs: RFC 7748",
               "section 6.1. ML-KEM computed by generate.py, which agrees with all of NIST's ACVP tests (its --check).", HASHED]
