@@ -17,6 +17,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::error::Error as ClientError;
+use crate::keys::wire::Tier;
 use crate::keys::{
     KeyFileError, MAX_KEY_FILE_BYTES, PrivateKey, PublicKey, SignatureAlgorithm, SignatureError, Signer,
 };
@@ -24,8 +25,9 @@ use crate::keys::{
 /// How often a person is asked for the same passphrase or password.
 pub const MAX_QUESTIONS: u32 = 3;
 
-/// The key files looked for by [`Credentials::default_keys`], beneath `~/.ssh`.
-pub const DEFAULT_KEY_FILES: &[&str] = &["id_ed25519"];
+/// The key files looked for by [`Credentials::default_keys`], beneath `~/.ssh`. OpenSSH begins with RSA; here the kind
+/// made today comes first, because each key a server refuses counts as a failed attempt.
+pub const DEFAULT_KEY_FILES: &[&str] = &["id_ed25519", "id_ecdsa", "id_rsa"];
 
 /// What to log in with, in order.
 #[derive(Clone, Default)]
@@ -348,6 +350,7 @@ fn may_be_left_out(error: &CredentialError) -> bool {
             KeyFileError::PassphraseNeeded
                 | KeyFileError::UnsupportedFormat(_)
                 | KeyFileError::UnsupportedKeyType(_)
+                | KeyFileError::RefusedSize(_)
                 | KeyFileError::UnsupportedCipher(_)
         ),
     }
@@ -372,7 +375,10 @@ fn open(path: PathBuf, passphrase: Passphrase) -> Result<Prepared, CredentialErr
                 Ok(public) => {
                     return Ok(Prepared::Locked(Arc::new(LockedKey {
                         path,
-                        algorithms: public.algorithms().collect(),
+                        algorithms: public
+                            .algorithms()
+                            .filter(|each| each.tier != Tier::Legacy)
+                            .collect(),
                         public,
                         text,
                         ask,

@@ -39,6 +39,16 @@ pub enum KeyError {
     /// The secret number of an ECDSA key is zero or not below the order of its curve.
     #[error("the key's secret number is out of range")]
     BadScalar,
+    /// An RSA modulus is not of a size that is taken ([`MIN_MODULUS_BITS`](crate::algorithm::rsa::MIN_MODULUS_BITS) to
+    /// [`MAX_MODULUS_BITS`](crate::algorithm::rsa::MAX_MODULUS_BITS)).
+    #[error("an RSA key of {0} bits is not accepted, only 2048 to 8192 are")]
+    RsaSize(usize),
+    /// A number of an RSA key cannot be one of a sound key.
+    #[error("the RSA key's {0}")]
+    BadRsaNumber(&'static str),
+    /// A private RSA key that cannot be used for signing, in the words of the library.
+    #[error("the private RSA key cannot be used ({0}); its modulus must have 2048, 3072 or 4096 bits")]
+    UnusableRsaKey(String),
     /// The public half of a private key is not the one that belongs to it.
     #[error("the public and private halves do not belong together")]
     HalvesDiffer,
@@ -118,6 +128,9 @@ pub enum KeyFileError {
     /// The key is of a type no registered algorithm handles.
     #[error("keys of type {0} are not supported")]
     UnsupportedKeyType(String),
+    /// The key is sound for all that is known, but of a size that is not accepted.
+    #[error(transparent)]
+    RefusedSize(KeyError),
     /// The file is encrypted with a cipher that is not registered.
     #[error("the file is encrypted with {0}, which is not supported")]
     UnsupportedCipher(String),
@@ -217,6 +230,7 @@ impl From<KeyError> for KeyFileError {
         match error {
             KeyError::UnsupportedType(name) => Self::UnsupportedKeyType(name),
             KeyError::HalvesDiffer => Self::Malformed(FileProblem::PublicMismatch),
+            KeyError::RsaSize(_) | KeyError::UnusableRsaKey(_) => Self::RefusedSize(error),
             other => Self::Malformed(FileProblem::Key(other)),
         }
     }

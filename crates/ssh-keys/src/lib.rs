@@ -11,7 +11,7 @@
 //! | what | where | source |
 //! |---|---|---|
 //! | public key blobs and `.pub` lines | [`PublicKey`] | RFC 4253 §6.6, RFC 4716's base64 form as OpenSSH writes it |
-//! | signature algorithms | [`algorithm::ALL`] | RFC 8032, RFC 8709, RFC 5656 |
+//! | signature algorithms | [`algorithm::ALL`] | RFC 8032, RFC 8709, RFC 5656, RFC 8332 |
 //! | `OPENSSH PRIVATE KEY` files | [`PrivateKey`] | OpenSSH `PROTOCOL.key` |
 //! | host keys a user has seen | [`known_hosts`] | OpenSSH `sshd(8)`, "SSH_KNOWN_HOSTS FILE FORMAT" |
 //! | keys a user may log in with | [`authorized_keys`] | OpenSSH `sshd(8)`, "AUTHORIZED_KEYS FILE FORMAT" |

@@ -119,7 +119,7 @@ impl PublicKey {
         Fingerprint::of_blob(&self.0.blob)
     }
 
-    /// The algorithms this key can be used with, the preferred one first.
+    /// The algorithms this key can be used with, the preferred one first; legacy ones are among them.
     pub fn algorithms(&self) -> impl Iterator<Item = &'static SignatureAlgorithm> + use<> {
         algorithm::for_key_type(self.0.key_type)
     }

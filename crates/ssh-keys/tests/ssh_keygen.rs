@@ -261,6 +261,7 @@ fn signatures_are_taken_both_ways() {
     let keys: Vec<PrivateKey> = KINDS
         .into_iter()
         .map(|kind| PrivateKey::generate(kind, &mut rng, ""))
+        .chain(["rsa", "rsa_3072"].map(|name| PrivateKey::from_openssh(&fixture(name), None).unwrap()))
         .collect();
     for (number, key) in keys.iter().enumerate() {
         let file = scratch.write(

@@ -12,7 +12,7 @@
 
 mod common;
 
-use common::{Repeating, strings, unhex};
+use common::{Repeating, key_file, strings, unhex};
 use ssh_keys::wire::{Reader, Writer};
 use ssh_keys::{FileProblem, KeyError, KeyFileError, KeyKind, PrivateKey, PublicKey, SignatureAlgorithm};
 use ssh_keys::{SignatureError, algorithm};
@@ -216,30 +216,6 @@ fn points_that_are_none_are_refused() {
     }
 }
 
-/// An unencrypted key file around these fields of its private section.
-fn file(public: &PublicKey, fields: &[&[u8]]) -> Vec<u8> {
-    use base64::Engine as _;
-    let mut section = [
-        &[0; 8][..],
-        &strings(&[public.key_type().as_bytes()]),
-        &strings(fields),
-    ]
-    .concat();
-    section.extend(strings(&[b"comment"]));
-    for pad in 1.. {
-        if section.len().is_multiple_of(8) {
-            break;
-        }
-        section.push(pad);
-    }
-    let mut bytes = b"openssh-key-v1\0".to_vec();
-    bytes.extend(strings(&[b"none", b"none", b""]));
-    bytes.extend([0, 0, 0, 1]);
-    bytes.extend(strings(&[public.blob(), &section]));
-    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
-    format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{text}\n-----END OPENSSH PRIVATE KEY-----\n").into_bytes()
-}
-
 #[test]
 fn files_whose_number_is_not_the_keys_are_refused() {
     for (kind, algorithm, curve, order) in CURVES {
@@ -252,8 +228,9 @@ fn files_whose_number_is_not_the_keys_are_refused() {
             Writer::new(&mut out).mpint(number);
             out[4..].to_vec()
         };
-        let read =
-            |number: &[u8]| PrivateKey::from_openssh(&file(key.public(), &[curve, &point, number]), None);
+        let read = |number: &[u8]| {
+            PrivateKey::from_openssh(&key_file(key.public(), &strings(&[curve, &point, number])), None)
+        };
         assert_eq!(read(&positive(&scalar)).unwrap().public(), key.public());
         let key_error = |error| KeyFileError::Malformed(FileProblem::Key(error));
         for (what, number, expected) in [

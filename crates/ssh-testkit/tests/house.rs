@@ -136,6 +136,10 @@ fn no_io_clock_or_system_randomness_below_ssh_tokio() {
                 .filter(|line| !line.trim_start().starts_with("//"))
             {
                 for word in forbidden {
+                    // ring does not sign with RSA without its own source of randomness, which cannot be replaced.
+                    if word == "SystemRandom" && file.ends_with("ssh-keys/src/algorithm/rsa.rs") {
+                        continue;
+                    }
                     assert!(!line.contains(word), "{} names {word}: {line}", file.display());
                 }
             }

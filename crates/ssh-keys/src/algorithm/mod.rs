@@ -6,12 +6,14 @@
 
 pub mod ecdsa;
 pub mod ed25519;
+pub mod rsa;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use ecdsa::{ECDSA_NISTP256, ECDSA_NISTP384, ECDSA_NISTP521};
 pub use ed25519::ED25519;
+pub use rsa::{RSA_SHA2_256, RSA_SHA2_512, SSH_RSA};
 
 use crate::wire::{Reader, Tier, Writer};
 use crate::{KeyError, PublicKey, SignatureError};
@@ -22,6 +24,9 @@ pub static ALL: &[&SignatureAlgorithm] = &[
     &ecdsa::ECDSA_NISTP256,
     &ecdsa::ECDSA_NISTP384,
     &ecdsa::ECDSA_NISTP521,
+    &rsa::RSA_SHA2_512,
+    &rsa::RSA_SHA2_256,
+    &rsa::SSH_RSA,
 ];
 
 /// The algorithm negotiated under `name`.

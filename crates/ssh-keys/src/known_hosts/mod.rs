@@ -106,7 +106,7 @@ pub struct Entry {
 #[derive(Debug, Clone)]
 enum EntryKey {
     Supported(PublicKey),
-    /// A key of a type without an algorithm here.
+    /// A key that cannot be verified here: of a type without an algorithm, or RSA of a size that is not accepted.
     Foreign {
         key_type: String,
         blob: Vec<u8>,
@@ -174,7 +174,7 @@ impl Entry {
         let blob = decode_fields(key_type, &mut fields)?;
         let key = match PublicKey::from_blob(&blob) {
             Ok(key) => EntryKey::Supported(key),
-            Err(KeyError::UnsupportedType(_)) => EntryKey::Foreign {
+            Err(KeyError::UnsupportedType(_) | KeyError::RsaSize(_)) => EntryKey::Foreign {
                 key_type: shown(key_type),
                 blob,
             },

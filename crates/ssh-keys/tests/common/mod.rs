@@ -5,9 +5,11 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use ssh_keys::KeyKind;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ssh_keys::wire::Writer;
 use ssh_keys::wire::rand_core::{TryCryptoRng, TryRng};
+use ssh_keys::{KeyKind, PublicKey};
 
 /// Every kind of key that can be made.
 pub(crate) const KINDS: [KeyKind; 4] = [
@@ -23,6 +25,32 @@ pub(crate) fn strings(parts: &[&[u8]]) -> Vec<u8> {
     let mut writer = Writer::new(&mut out);
     parts.iter().for_each(|part| writer.string(part));
     out
+}
+
+/// A sequence of non-negative numbers as a blob holds them.
+pub(crate) fn mpints(numbers: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out);
+    numbers.iter().for_each(|number| writer.mpint(number));
+    out
+}
+
+/// An unencrypted key file with these fields between type and comment of its private section.
+pub(crate) fn key_file(public: &PublicKey, fields: &[u8]) -> Vec<u8> {
+    let key_type = strings(&[public.key_type().as_bytes()]);
+    let mut section = [&[0; 8], &key_type[..], fields, &strings(&[b"comment"])].concat();
+    for pad in 1.. {
+        if section.len().is_multiple_of(8) {
+            break;
+        }
+        section.push(pad);
+    }
+    let mut bytes = b"openssh-key-v1\0".to_vec();
+    bytes.extend(strings(&[b"none", b"none", b""]));
+    bytes.extend([0, 0, 0, 1]);
+    bytes.extend(strings(&[public.blob(), &section]));
+    let text = STANDARD.encode(bytes);
+    format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{text}\n-----END OPENSSH PRIVATE KEY-----\n").into_bytes()
 }
 
 /// A file of `tests/fixtures`, made by the real ssh-keygen.
