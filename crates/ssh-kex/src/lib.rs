@@ -58,7 +58,7 @@ pub use method::{Agreement, Method};
 pub use negotiate::{Direction, Negotiated};
 pub use preferences::{MAX_EDIT_BYTES, PreferenceError, Preferences, nearest};
 pub use rekey::RekeyPolicy;
-pub use transport::{Transport, TransportEvent};
+pub use transport::{MAX_EARLY_EXCHANGES, Transport, TransportEvent};
 
 #[doc(no_inline)]
 pub use ssh_keys::{self as keys, wire};

@@ -32,6 +32,9 @@ use crate::wire::{
     DecodeError, Identification, Layer, MAX_PAYLOAD_BYTES, Message, Packet, SealError, number,
 };
 
+/// The most key exchanges a peer may begin before somebody is logged in, after the first.
+pub const MAX_EARLY_EXCHANGES: usize = 16;
+
 /// A connection whose keys are in use.
 pub struct Transport {
     link: Link,
@@ -48,6 +51,8 @@ pub struct Transport {
     /// When the exchange in progress began; when none is, when the last one ended.
     since: Instant,
     verdict: Option<HostKeyVerdict>,
+    /// Key exchanges begun by the peer before anybody logged in.
+    early_exchanges: usize,
     held: HoldQueue,
     overflowed: bool,
     pings: u32,
@@ -101,6 +106,7 @@ impl Transport {
             exchange: Exchange::Idle,
             since,
             verdict: None,
+            early_exchanges: 0,
             held: HoldQueue::default(),
             overflowed: false,
             pings: 0,
@@ -252,6 +258,20 @@ impl Transport {
         }
     }
 
+    /// An exchange costs far more to answer than to ask for: who has not logged in gets a few.
+    fn count_early_exchange(&mut self) -> Result<(), Misbehaviour> {
+        if self.settled == Place::BeforeLogin {
+            self.early_exchanges = self.early_exchanges.saturating_add(1);
+            if self.early_exchanges > MAX_EARLY_EXCHANGES {
+                return Err(Misbehaviour::TooMany {
+                    what: "changes of keys before login",
+                    limit: MAX_EARLY_EXCHANGES,
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn begin_exchange(&mut self, now: Instant) {
         self.exchange = Exchange::ExpectKexInit(ExpectKexInit::begin(&mut self.link, false));
         self.since = now;
@@ -313,6 +333,7 @@ impl Transport {
             Route::ExtInfo => return self.receive_ext_info(&packet).map(Some),
             Route::KexInit => {
                 if matches!(self.exchange, Exchange::Idle) {
+                    self.count_early_exchange()?;
                     self.begin_exchange(now);
                 }
                 return self.advance(&packet, now);

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ssh_client::channel::{ChannelRequest, ChannelType, Connection, Env, Event, ExitStatus, Stream};
+use ssh_client::kex;
 use ssh_client::tokio_driver::{Channel, Config, Handle, Incoming, MAX_WAITING_REQUEST_BYTES, relay, start};
 use ssh_client::wire::Layer;
 use ssh_client::{Client, Credentials, HostKeys};
 use ssh_server::{
     Application, Candidate, Decision, Forward, Limits, Login, Peer, Permissions, Server, Session, Target,
 };
-use ssh_testkit::pair::Setup;
+use ssh_testkit::pair::{Fault, Setup};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
@@ -266,4 +267,22 @@ async fn a_forward_lets_go_of_a_target_whose_channel_is_closed() {
         }
     };
     soon("the next forward", again).await;
+}
+
+#[test]
+fn a_stranger_cannot_make_a_server_change_keys_for_ever() {
+    let mut ends = Setup::default().transports();
+    for _ in 0..kex::MAX_EARLY_EXCHANGES {
+        ends.client.start_rekey(ends.clock.now());
+        ends.settle(&mut |_, _| {}, &mut |_, _| {}).unwrap();
+    }
+    ends.client.start_rekey(ends.clock.now());
+    let fault = ends.settle(&mut |_, _| {}, &mut |_, _| {}).unwrap_err();
+    let Fault::Server(error) = fault else {
+        panic!("{fault:?}")
+    };
+    assert!(
+        error.to_string().contains("changes of keys before login"),
+        "{error}"
+    );
 }
