@@ -23,7 +23,11 @@ impl Connection {
             return Err(Misuse::NotSendable);
         }
         let fields = request.fields();
-        self.may_ask(fields.len())?;
+        match self.may_ask(fields.len()) {
+            // How a program ended is said once, and nobody can say it later.
+            Err(Misuse::Busy) if request.is_farewell() => {}
+            asked => asked?,
+        }
         let channel = self.channels.get_mut(id).ok_or(Misuse::UnknownChannel(id))?;
         let recipient = channel.speak(id)?.number;
         if want_reply {

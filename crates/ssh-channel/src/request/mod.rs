@@ -43,6 +43,13 @@ family! {
     }
 }
 
+impl ChannelRequest {
+    /// Whether it is the last word on a channel: `exit-status` or `exit-signal` (RFC 4254 §6.10).
+    pub(crate) const fn is_farewell(&self) -> bool {
+        matches!(self, Self::ExitStatus(_) | Self::ExitSignal(_))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
