@@ -47,6 +47,12 @@ pub enum SftpFault {
     /// The server listed more names than are taken.
     #[error(transparent)]
     TooManyNames(#[from] TooManyNames),
+    /// The names the server listed are longer, all together, than is taken.
+    #[error("the names in it take more than {limit} bytes")]
+    NamesTooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// What was named is no regular file.
     #[error("not a regular file")]
     NotAFile,

@@ -29,6 +29,9 @@ pub use error::{SessionEnd, SftpError, SftpFault, shown};
 pub use file::File;
 pub use transfer::Progress;
 
+/// The most bytes of names and long names that one listing takes: some millions of files.
+pub const MAX_LISTING_BYTES: usize = 512 * 1024 * 1024;
+
 /// An SFTP session. Clones share it; it ends when the last one and the last open [`File`] are gone.
 #[derive(Clone)]
 pub struct Sftp {
@@ -186,7 +189,7 @@ impl Sftp {
         self.request(request, "set attributes of", path).await
     }
 
-    /// The names in a directory, `.` and `..` left out, in the server's order. A name that could lead elsewhere (one
+    /// The names in a directory, [`MAX_LISTING_BYTES`] of them at most, `.` and `..` left out, in the server's order. A name that could lead elsewhere (one
     /// with a slash or a NUL in it) is left out: no honest server sends one.
     ///
     /// # Errors
@@ -206,6 +209,7 @@ impl Sftp {
     async fn list(&self, directory: &File) -> Result<Vec<Name>, SftpFault> {
         let mut plan = Listing::default();
         let mut names = Vec::new();
+        let mut bytes: usize = 0;
         let (sender, mut replies) = tokio::sync::mpsc::unbounded_channel();
         while !plan.is_finished() {
             while plan.next_ask() {
@@ -223,6 +227,13 @@ impl Sftp {
             match answer {
                 Ok(found) => {
                     plan.received(found.len())?;
+                    let taken = |name: &Name| name.filename.len().saturating_add(name.longname.len());
+                    bytes = found.iter().map(taken).fold(bytes, usize::saturating_add);
+                    if bytes > MAX_LISTING_BYTES {
+                        return Err(SftpFault::NamesTooLong {
+                            limit: MAX_LISTING_BYTES,
+                        });
+                    }
                     names.extend(found.into_iter().filter(Name::is_plain));
                 }
                 Err(SftpFault::Refused(status)) if status.code == StatusCode::EOF => plan.ended(),
