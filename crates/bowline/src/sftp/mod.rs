@@ -22,7 +22,7 @@ use self::commands::{Command, TransferFlags};
 use self::session::Session;
 use self::words::Word;
 use crate::client::{Plan, plan};
-use crate::terminal::{complain, print, say};
+use crate::terminal::{complain, harmless, print, say};
 
 /// The longest command line, in bytes.
 const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -31,7 +31,7 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     let arguments = match arguments::parse(words) {
         Ok(arguments) => arguments,
         Err(problem) => {
-            complain(&problem);
+            complain(&harmless(&problem));
             return ExitCode::FAILURE;
         }
     };
@@ -40,7 +40,7 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
-            complain(&problem);
+            complain(&harmless(&problem));
             // sftp(1) gives 255 for a connection that could not be made; scripts tell the two apart.
             ExitCode::from(255)
         }
@@ -110,7 +110,7 @@ async fn follow(session: &mut Session, mut lines: Lines, is_batch: bool) -> bool
             Ok(Some(line)) => line,
             Ok(None) => return true,
             Err(problem) => {
-                complain(&problem);
+                complain(&harmless(&problem));
                 return false;
             }
         };
@@ -118,7 +118,7 @@ async fn follow(session: &mut Session, mut lines: Lines, is_batch: bool) -> bool
             Ok(None) => continue,
             Ok(Some(parsed)) => parsed,
             Err(problem) => {
-                complain(&problem);
+                complain(&harmless(&problem));
                 if is_batch { return false } else { continue }
             }
         };
@@ -129,7 +129,7 @@ async fn follow(session: &mut Session, mut lines: Lines, is_batch: bool) -> bool
             return true;
         }
         if let Err(problem) = session.run(parsed.command).await {
-            complain(&problem);
+            complain(&harmless(&problem));
             if session.is_over() || (is_batch && !parsed.may_fail) {
                 return false;
             }

@@ -320,9 +320,6 @@ fn finish(bar: &ProgressBar, done: Result<(), Error>, what: &str, path: &[u8]) -
 fn keep_local(path: &Path, stat: &Attributes) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
     let fail = |error: std::io::Error| format!("{}: {error}", path.display());
-    if let Some(mode) = stat.plain_permissions() {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o777)).map_err(fail)?;
-    }
     if let Some((atime, mtime)) = stat.atime_mtime {
         let at = |seconds: u32| std::time::UNIX_EPOCH + Duration::from_secs(seconds.into());
         let times = std::fs::FileTimes::new()
@@ -331,6 +328,10 @@ fn keep_local(path: &Path, stat: &Attributes) -> Result<(), String> {
         std::fs::File::open(path)
             .and_then(|folder| folder.set_times(times))
             .map_err(fail)?;
+    }
+    // Last: a mode without the right to read would stand in the way of the times.
+    if let Some(mode) = stat.plain_permissions() {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o777)).map_err(fail)?;
     }
     Ok(())
 }
