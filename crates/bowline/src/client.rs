@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use ssh_client::config_file::{self, LogLevel, Options, StrictHostKeyChecking, Tokens, expand};
 use ssh_client::keys::PublicKey;
-use ssh_client::{Answer, Client, Config, Credentials, HostKeys, PasswordQuestion, UnknownHostKey};
+use ssh_client::{
+    Answer, Client, Config, Credentials, DEFAULT_KEY_FILES, HostKeys, PasswordQuestion, UnknownHostKey,
+};
 
 use crate::arguments::{Common, ConfigFile, Destination, check_host, check_user};
 use crate::log;
 use crate::terminal::{ask_line, ask_secret, complain, harmless};
 use crate::transport::Settings;
 
-/// Keys looked for when none is named, beneath the home directory.
-const DEFAULT_IDENTITIES: [&str; 1] = ["~/.ssh/id_ed25519"];
 /// Where known hosts are looked for when no file is named; new ones are added to the first.
 const DEFAULT_USER_KNOWN_HOSTS: [&str; 2] = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"];
 const DEFAULT_GLOBAL_KNOWN_HOSTS: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
@@ -162,7 +162,10 @@ impl Plan {
             for file in required.iter().filter(|file| !file.eq_ignore_ascii_case("none")) {
                 credentials = credentials.then(self.key_file(&self.path(file)?));
             }
-            let defaults = DEFAULT_IDENTITIES.map(str::to_owned);
+            let defaults: Vec<String> = DEFAULT_KEY_FILES
+                .iter()
+                .map(|name| format!("~/.ssh/{name}"))
+                .collect();
             let others = if named.is_empty() { &defaults[..] } else { others };
             for file in others.iter().filter(|file| !file.eq_ignore_ascii_case("none")) {
                 credentials = credentials.then(self.key_file(&self.path(file)?).optional());
@@ -261,6 +264,8 @@ fn ask_about_host(unknown: &UnknownHostKey) -> Answer {
 fn shown_type(key: &PublicKey) -> String {
     match key.key_type() {
         "ssh-ed25519" => "ED25519".to_owned(),
+        "ssh-rsa" => "RSA".to_owned(),
+        ecdsa if ecdsa.starts_with("ecdsa-sha2-") => "ECDSA".to_owned(),
         other => other.to_owned(),
     }
 }

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lexopt::Arg::{Long, Short, Value};
-use ssh_client::keys::{KeyFileError, PrivateKey, PublicKey};
+use ssh_client::keys::{KeyFileError, KeyKind, PrivateKey, PublicKey};
 
 use crate::arguments::text;
 use crate::terminal::{ask_line, ask_secret, complain, is_interactive, say};
 
-const USAGE: &str = "usage: bowline keygen [-q] -t ed25519 -f file [-N passphrase] [-C comment]
+const USAGE: &str =
+    "usage: bowline keygen [-q] [-t ed25519|ecdsa] [-b bits] -f file [-N passphrase] [-C comment]
        bowline keygen -y -f file [-P passphrase]
        bowline keygen -l -f file";
 
@@ -24,6 +25,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 struct Arguments {
     action: Action,
     kind: Option<String>,
+    bits: Option<String>,
     file: Option<PathBuf>,
     new_passphrase: Option<String>,
     passphrase: Option<String>,
@@ -66,10 +68,11 @@ fn parse(words: Vec<OsString>) -> Result<Arguments, String> {
             Short('l') => found.action = Action::Fingerprint,
             Short('q') => found.quiet = true,
             Short('f') => found.file = Some(parser.value().map_err(usage)?.into()),
-            Short(letter @ ('t' | 'N' | 'P' | 'C')) => {
+            Short(letter @ ('t' | 'b' | 'N' | 'P' | 'C')) => {
                 let value = text(parser.value().map_err(usage)?)?;
                 match letter {
                     't' => found.kind = Some(value),
+                    'b' => found.bits = Some(value),
                     'N' => found.new_passphrase = Some(value),
                     'P' => found.passphrase = Some(value),
                     _ => found.comment = Some(value),
@@ -82,15 +85,8 @@ fn parse(words: Vec<OsString>) -> Result<Arguments, String> {
 }
 
 fn generate(arguments: &Arguments) -> Result<(), String> {
-    match arguments.kind.as_deref() {
-        None | Some("ed25519" | "ssh-ed25519") => {}
-        Some(other) => {
-            return Err(format!(
-                "unknown or not yet supported key type {other}: only ed25519 is"
-            ));
-        }
-    }
-    let path = arguments.file.clone().map_or_else(default_file, Ok)?;
+    let kind = kind(arguments.kind.as_deref(), arguments.bits.as_deref())?;
+    let path = arguments.file.clone().map_or_else(|| default_file(kind), Ok)?;
     let public_path = with_pub(&path);
     may_write(&path)?;
     let passphrase = match &arguments.new_passphrase {
@@ -99,7 +95,7 @@ fn generate(arguments: &Arguments) -> Result<(), String> {
     };
     let comment = arguments.comment.clone().unwrap_or_else(default_comment);
     let mut rng = ssh_client::system_rng().map_err(|error| format!("the system's randomness: {error}"))?;
-    let key = PrivateKey::generate_ed25519(&mut *rng, &comment);
+    let key = PrivateKey::generate(kind, &mut *rng, &comment);
     let passphrase = (!passphrase.is_empty()).then_some(passphrase.as_bytes());
     let armoured = key
         .to_openssh(passphrase, &mut *rng)
@@ -111,7 +107,10 @@ fn generate(arguments: &Arguments) -> Result<(), String> {
         0o644,
     )?;
     if !arguments.quiet {
-        say("Generating public/private ed25519 key pair.");
+        say(&format!(
+            "Generating public/private {} key pair.",
+            short_type(key.public().key_type()).to_lowercase()
+        ));
         say(&format!(
             "Your identification has been saved in {}",
             path.display()
@@ -128,15 +127,37 @@ fn generate(arguments: &Arguments) -> Result<(), String> {
     Ok(())
 }
 
+/// The kind of key that `-t` and `-b` ask for. Ed25519 has one size: `-b` says nothing there, as in ssh-keygen.
+fn kind(name: Option<&str>, bits: Option<&str>) -> Result<KeyKind, String> {
+    match (name.unwrap_or("ed25519"), bits.unwrap_or("256")) {
+        ("ed25519" | "ssh-ed25519", _) => Ok(KeyKind::Ed25519),
+        ("ecdsa", "256") | ("ecdsa-sha2-nistp256", _) => Ok(KeyKind::EcdsaP256),
+        ("ecdsa", "384") | ("ecdsa-sha2-nistp384", _) => Ok(KeyKind::EcdsaP384),
+        ("ecdsa", "521") | ("ecdsa-sha2-nistp521", _) => Ok(KeyKind::EcdsaP521),
+        ("ecdsa", bits) => Err(format!(
+            "Invalid ECDSA key length {bits}: valid lengths are 256, 384 or 521 bits"
+        )),
+        (other, _) => Err(format!(
+            "unknown or not yet supported key type {other}: ed25519 and ecdsa are"
+        )),
+    }
+}
+
 fn public_half(arguments: &Arguments) -> Result<(), String> {
-    let path = arguments.file.clone().map_or_else(default_file, Ok)?;
+    let path = arguments
+        .file
+        .clone()
+        .map_or_else(|| default_file(KeyKind::Ed25519), Ok)?;
     let key = load(&path, arguments.passphrase.as_deref())?;
     say(&key.public().to_openssh(key.comment()));
     Ok(())
 }
 
 fn fingerprint(arguments: &Arguments) -> Result<(), String> {
-    let path = arguments.file.clone().map_or_else(default_file, Ok)?;
+    let path = arguments
+        .file
+        .clone()
+        .map_or_else(|| default_file(KeyKind::Ed25519), Ok)?;
     let shown = |key: &PublicKey, comment: &str| {
         let comment = if comment.is_empty() { "no comment" } else { comment };
         say(&format!(
@@ -172,6 +193,8 @@ fn fingerprint(arguments: &Arguments) -> Result<(), String> {
 fn short_type(key_type: &str) -> String {
     match key_type {
         "ssh-ed25519" => "ED25519".to_owned(),
+        "ssh-rsa" => "RSA".to_owned(),
+        ecdsa if ecdsa.starts_with("ecdsa-sha2-") => "ECDSA".to_owned(),
         other => other.to_owned(),
     }
 }
@@ -205,9 +228,13 @@ fn with_pub(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn default_file() -> Result<PathBuf, String> {
+fn default_file(kind: KeyKind) -> Result<PathBuf, String> {
     let home = std::env::home_dir().ok_or("there is no home directory: name the file with -f")?;
-    Ok(home.join(".ssh/id_ed25519"))
+    let name = match kind {
+        KeyKind::EcdsaP256 | KeyKind::EcdsaP384 | KeyKind::EcdsaP521 => "id_ecdsa",
+        _ => "id_ed25519",
+    };
+    Ok(home.join(".ssh").join(name))
 }
 
 fn default_comment() -> String {
@@ -298,6 +325,30 @@ mod tests {
         );
         run(&["-l", "-f", name]).unwrap();
         run(&["-y", "-P", "secret", "-f", name]).unwrap();
+    }
+
+    #[test]
+    fn ecdsa_keys_come_in_three_sizes() {
+        let folder = tempfile::tempdir().unwrap();
+        for (kind, bits, expected) in [
+            ("ecdsa", "256", Some("ecdsa-sha2-nistp256")),
+            ("ecdsa", "384", Some("ecdsa-sha2-nistp384")),
+            ("ecdsa", "521", Some("ecdsa-sha2-nistp521")),
+            ("ecdsa", "512", None),
+            ("ed25519", "4096", Some("ssh-ed25519")),
+        ] {
+            let file = folder.path().join(format!("{kind}{bits}"));
+            let name = file.to_str().unwrap();
+            let made = run(&["-q", "-t", kind, "-b", bits, "-f", name, "-N", ""]);
+            let found = made.and_then(|()| load(&file, None));
+            assert_eq!(
+                found
+                    .ok()
+                    .map(|key| key.public().key_type().to_owned())
+                    .as_deref(),
+                expected
+            );
+        }
     }
 
     #[test]
