@@ -297,7 +297,8 @@ mod tests {
         assert_eq!(wide, Preferences::for_client());
         assert_eq!(
             names(&wide.kex),
-            "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,\
+            "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com,\
+             curve25519-sha256,curve25519-sha256@libssh.org,\
              ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521"
         );
         for pair in wide.ciphers.windows(2) {
@@ -306,7 +307,8 @@ mod tests {
         let narrow = Preferences::for_server();
         assert_eq!(
             names(&narrow.kex),
-            "mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org"
+            "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com,\
+             curve25519-sha256,curve25519-sha256@libssh.org"
         );
         assert_eq!(narrow.host_keys, wide.host_keys);
         assert!(narrow.macs.iter().all(|mac| mac.etm));

@@ -17,7 +17,10 @@
 pub mod curve25519;
 mod ecdh;
 pub mod ecdh_nistp;
+mod hybrid;
+mod mlkem;
 pub mod mlkem768_x25519;
+pub mod sntrup761_x25519;
 
 use std::fmt;
 
@@ -30,6 +33,8 @@ use crate::wire::{DecodeError, Encode, Tier, Writer, message};
 /// Every method of this crate, in the order in which we prefer them within a tier.
 pub static ALL: &[&Method] = &[
     &mlkem768_x25519::MLKEM768_X25519_SHA256,
+    &sntrup761_x25519::SNTRUP761_X25519_SHA512,
+    &sntrup761_x25519::SNTRUP761_X25519_SHA512_OPENSSH,
     &curve25519::CURVE25519_SHA256,
     &curve25519::CURVE25519_SHA256_LIBSSH,
     &ecdh_nistp::ECDH_NISTP256,

@@ -6,7 +6,8 @@
         checks the ML-KEM-768 below against NIST's ACVP files (usnistgov/ACVP-Server, gen-val/json-files,
         ML-KEM-keyGen-FIPS203 and ML-KEM-encapDecap-FIPS203, each internalProjection.json)
 
-It is an implementation of its own, written from RFC 7748, SEC 1, FIPS 203 and RFC 4253 and sharing no code with the crate, so
+It is an implementation of its own, written from RFC 7748, SEC 1, FIPS 203, the
+NTRU Prime specification and RFC 4253 and sharing no code with the crate, so
 that agreeing with it means something.
 """
 
@@ -258,6 +259,104 @@ def check(key_gen, encap_decap):
     print(f"{checked} ACVP tests agree")
 
 
+# --- Streamlined NTRU Prime 761 (NTRU Prime, round 3 of NIST's competition; RFC 9941) -------------------------------------
+
+SN, SQ, SW = 761, 4591, 286
+
+
+def trimmed(f):
+    while f and f[-1] == 0:
+        f.pop()
+    return f
+
+
+def product(f, g, p):
+    """In the ring of integers modulo p over x^761 - x - 1, coefficients between -p/2 and p/2."""
+    h = [0] * (2 * SN)
+    for i, a in enumerate(f):
+        if a:
+            for j, b in enumerate(g):
+                h[i + j] += a * b
+    for i in reversed(range(SN, 2 * SN)):
+        h[i - SN] += h[i]
+        h[i - SN + 1] += h[i]
+    return [(a + p // 2) % p - p // 2 for a in h[:SN]]
+
+
+def inverse(f, p):
+    """In the same ring, by Euclid's algorithm; None where there is none."""
+    a, u = [p - 1, p - 1] + [0] * (SN - 2) + [1], []
+    b, v = trimmed([x % p for x in f]), [1]
+    while b:
+        scale = pow(b[-1], -1, p)
+        while len(a) >= len(b):
+            factor, shift = a[-1] * scale % p, len(a) - len(b)
+            u += [0] * (shift + len(v) - len(u))
+            for i, x in enumerate(b):
+                a[shift + i] = (a[shift + i] - factor * x) % p
+            for i, x in enumerate(v):
+                u[shift + i] = (u[shift + i] - factor * x) % p
+            trimmed(a)
+        a, b, u, v = b, a, v, u
+    return None if len(a) > 1 else [x * pow(a[0], -1, p) % p for x in u]
+
+
+def encode_range(values, ranges):
+    """Encode: numbers below their ranges, two made one until one is left, whole bytes put out on the way."""
+    out = b""
+    while len(values) > 1:
+        pairs = [(values[i] + ranges[i] * values[i + 1], ranges[i] * ranges[i + 1]) for i in range(0, len(values) - 1, 2)]
+        odd = [(values[-1], ranges[-1])] if len(values) % 2 else []
+        values, ranges = [], []
+        for value, limit in pairs:
+            while limit >= 16384:
+                out, value, limit = out + bytes([value % 256]), value // 256, (limit + 255) // 256
+            values.append(value)
+            ranges.append(limit)
+        for value, limit in odd:
+            values.append(value)
+            ranges.append(limit)
+    value, limit = values[0], ranges[0]
+    while limit > 1:
+        out, value, limit = out + bytes([value % 256]), value // 256, (limit + 255) // 256
+    return out
+
+
+def hash_with(prefix, data):
+    return hashlib.sha512(bytes([prefix]) + data).digest()[:32]
+
+
+def words(data):
+    return [int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4)]
+
+
+def short(data):
+    """Short: 286 coefficients that are not zero, put into a random order by sorting."""
+    drawn = words(data)
+    marked = [w & ~1 for w in drawn[:SW]] + [w & ~3 | 1 for w in drawn[SW:]]
+    return [(w & 3) - 1 for w in sorted(marked)]
+
+
+def sntrup_key(g_random, f_random):
+    g = [((w & 0x3FFFFFFF) * 3 >> 30) - 1 for w in words(g_random)]
+    assert inverse(g, 3) is not None, "another g would be drawn"
+    f = short(f_random)
+    inverted = inverse([3 * x for x in f], SQ)
+    h = product(inverted, g, SQ)
+    assert product([3 * x for x in f], h, SQ) == g
+    return h, encode_range([x + SQ // 2 for x in h], [SQ] * SN)
+
+
+def sntrup_encapsulate(h, key, r_random):
+    r = short(r_random)
+    rounded = [x - ((x + 1) % 3 - 1) for x in product(r, h, SQ)]
+    small = sum(x + 1 << 2 * i for i, x in enumerate(r)).to_bytes(191, "little")
+    inner = hash_with(3, small)
+    c = encode_range([(x + SQ // 2) // 3 for x in rounded], [(SQ + 2) // 3] * SN)
+    c += hash_with(2, inner + hash_with(4, key))
+    return c, hash_with(1, inner + c)
+
+
 # --- RFC 4253 §7.2 and §8 -----------------------------------------------------------------------------------------------
 
 def string(data):
@@ -340,6 +439,25 @@ def mlkem768x25519(name, source, d, z, m, client_secret, server_secret):
     write(name, source, {**lines, **finish(string(client) + string(server), string(secret))})
 
 
+def sntrup761x25519(name, source, seed, client_secret, server_secret):
+    drawn = hashlib.shake_256(seed).digest(3 * 4 * SN + 191)
+    g, f, r, rho = (drawn[4 * SN * i : 4 * SN * (i + 1)] for i in range(4))
+    h, key = sntrup_key(g, f)
+    c, kem_secret = sntrup_encapsulate(h, key, r)
+    assert (len(key), len(c)) == (1158, 1039)
+    client = key + x25519(client_secret, BASE)
+    server = c + x25519(server_secret, BASE)
+    classical = x25519(client_secret, x25519(server_secret, BASE))
+    secret = hashlib.sha512(kem_secret + classical).digest()
+    lines = {
+        "client_random": g + f + rho + client_secret,
+        "server_random": server_secret + r,
+        "client_share": client,
+        "server_share": server,
+    }
+    write(name, source, {**lines, **finish(string(client) + string(server), string(secret), hashlib.sha512)})
+
+
 # RFC 7748 §6.1.
 ALICE = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")
 BOB = bytes.fromhex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")
@@ -419,6 +537,11 @@ def main():
     source = ["ML-KEM seeds d and z: NIST ACVP, ML-KEM-keyGen-FIPS203, ML-KEM-768, tcId 27. X25519 key pairs: RFC 7748",
               "section 6.1. ML-KEM computed by generate.py, which agrees with all of NIST's ACVP tests (its --check).", HASHED]
     mlkem768x25519("mlkem768x25519-sha256", source, D, Z, hashlib.sha256(b"m").digest(), ALICE, BOB)
+
+    source = ["Streamlined NTRU Prime computed by generate.py, its random bytes are SHAKE-256 of a word. X25519 key pairs:",
+              "RFC 7748 section 6.1.", HASHED]
+    sntrup761x25519("sntrup761x25519-sha512", source, b"one", ALICE, BOB)
+    sntrup761x25519("sntrup761x25519-sha512@openssh.com", source, b"other", BOB, ALICE)
 
 
 if __name__ == "__main__":
