@@ -14,6 +14,7 @@ use crate::sftp::extension::ExtendedQuestion;
 use crate::sftp::messages::{Close, Handle, Open, OpenDir, Read, ReadDir, Request, Write};
 use crate::sftp::server::{Handles, Incoming, Question, ReplyDue, Response};
 use crate::sftp::{Name, OpenFlags, Status, StatusCode};
+use crate::wire::bytes::{Buf, Bytes};
 use crate::wire::usize_from;
 
 /// The work for one request, to be done on a thread that may block.
@@ -34,6 +35,7 @@ pub(super) struct Desk {
     /// OPEN and OPENDIR under way: each may need a place in the table.
     opening: usize,
     next_number: u64,
+    spare: Vec<Vec<u8>>,
 }
 
 /// What a handle stands for.
@@ -83,6 +85,7 @@ impl Desk {
             max_handles,
             opening: 0,
             next_number: 0,
+            spare: Vec::new(),
         }
     }
 
@@ -113,6 +116,31 @@ impl Desk {
             Incoming::Extended(question) => self.extended(question, writes),
             by_path => Ok(by_path_job(by_path, Touch::names(writes))),
         }
+    }
+
+    /// Takes back what was sent, to be filled again: memory fresh from the system costs a fault for each of its pages.
+    pub(super) fn give_back(&mut self, mut sent: Bytes) {
+        if self.spare.len() < SPARE_BUFFERS && sent.is_unique() {
+            // Emptied first: what is left of it would be moved to the front of the buffer.
+            sent.advance(sent.len());
+            let mut buffer = Vec::from(sent);
+            buffer.clear();
+            if buffer.capacity() >= SPARE_BYTES {
+                self.spare.push(buffer);
+            }
+        }
+    }
+
+    /// Nothing is being read: nothing is kept for it.
+    pub(super) fn rest(&mut self) {
+        self.spare = Vec::new();
+    }
+
+    /// A buffer for `length` bytes. One that is much larger will not do: file systems fill what they find.
+    fn buffer(&mut self, length: usize) -> Vec<u8> {
+        let fits =
+            |buffer: &Vec<u8>| (length..=length.saturating_add(SPARE_BYTES)).contains(&buffer.capacity());
+        self.spare.pop().filter(fits).unwrap_or_default()
     }
 
     /// Gives what was opened its handle, if it needs one, and the request its answer.
@@ -209,12 +237,12 @@ impl Desk {
         }
     }
 
-    fn read(&self, request: Read, reply: ReplyDue<Read>) -> Result<Job, Response> {
+    fn read(&mut self, request: Read, reply: ReplyDue<Read>) -> Result<Job, Response> {
         let length = usize_from(request.length);
+        let mut data = self.buffer(length);
         self.on_file(&request.handle, reply, |number, file, reply| Job {
             weight_bytes: length,
             ..job(Touch::range(number, request.offset, length, false), move |_| {
-                let mut data = Vec::new();
                 let result = file.read_at(request.offset, length, &mut data);
                 answer(reply, result, |reply, _| reply.data(data))
             })
@@ -399,5 +427,9 @@ fn name_bytes(name: &Name) -> usize {
         .saturating_add(44)
 }
 
+/// Buffers kept for the next answers: as many as the budget of requests in work has room for.
+const SPARE_BUFFERS: usize = 16;
+/// Smaller ones are not worth it.
+const SPARE_BYTES: usize = 16 * 1024;
 /// Entries are read ahead up to about one answer's worth.
 const LISTING_BYTES: usize = 32 * 1024;

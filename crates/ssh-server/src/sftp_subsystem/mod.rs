@@ -29,7 +29,7 @@ use crate::sftp::extension::Extension;
 use crate::sftp::server::{Config, Event, Response};
 use crate::sftp::{self as protocol, Server};
 use crate::tokio_driver::{Channel, ChannelError, ChannelReader, Parts};
-use crate::wire::bytes::Bytes;
+use crate::wire::bytes::{Buf, Bytes};
 
 /// Why a conversation is over before its client said so.
 #[derive(Debug, thiserror::Error)]
@@ -182,11 +182,19 @@ impl Conversation {
                 return Err(error);
             }
             let idle = block.is_empty() && self.server.in_work() == 0;
+            if idle {
+                self.desk.rest();
+            }
             if input_over && idle {
                 return Ok(());
             }
             tokio::select! {
-                sent = writer.write(&block), if !block.is_empty() => drop(block.split_to(sent?)),
+                sent = writer.write(&block), if !block.is_empty() => {
+                    block.advance(sent?);
+                    if block.is_empty() {
+                        self.desk.give_back(std::mem::take(&mut block));
+                    }
+                }
                 Some(done) = self.done.recv() => self.take(done),
                 chunk = reader.next_chunk(), if !input_over && self.server.wants_input() => match chunk? {
                     Some(chunk) => self.server.receive(chunk),
