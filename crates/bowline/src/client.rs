@@ -265,6 +265,8 @@ fn shown_type(key: &PublicKey) -> String {
     match key.key_type() {
         "ssh-ed25519" => "ED25519".to_owned(),
         "ssh-rsa" => "RSA".to_owned(),
+        "sk-ssh-ed25519@openssh.com" => "ED25519-SK".to_owned(),
+        "sk-ecdsa-sha2-nistp256@openssh.com" => "ECDSA-SK".to_owned(),
         ecdsa if ecdsa.starts_with("ecdsa-sha2-") => "ECDSA".to_owned(),
         other => other.to_owned(),
     }

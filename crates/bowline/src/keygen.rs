@@ -194,6 +194,8 @@ fn short_type(key_type: &str) -> String {
     match key_type {
         "ssh-ed25519" => "ED25519".to_owned(),
         "ssh-rsa" => "RSA".to_owned(),
+        "sk-ssh-ed25519@openssh.com" => "ED25519-SK".to_owned(),
+        "sk-ecdsa-sha2-nistp256@openssh.com" => "ECDSA-SK".to_owned(),
         ecdsa if ecdsa.starts_with("ecdsa-sha2-") => "ECDSA".to_owned(),
         other => other.to_owned(),
     }

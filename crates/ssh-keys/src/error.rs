@@ -110,6 +110,12 @@ pub enum SignatureError {
     /// The signature is not one of this key over this message, or is not in canonical form.
     #[error("the signature does not match")]
     Invalid,
+    /// The signature is right, but the owner of the security key did not touch it.
+    #[error("the security key was not touched")]
+    NotTouched,
+    /// The signature is right, but the security key did not make sure who its owner is.
+    #[error("the security key did not verify its owner")]
+    NotVerified,
     /// A [`Signer`](crate::Signer) other than a plain key could not sign: its own words.
     #[error("the signer could not sign: {0}")]
     SignerFailed(String),

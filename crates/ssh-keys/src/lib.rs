@@ -11,7 +11,7 @@
 //! | what | where | source |
 //! |---|---|---|
 //! | public key blobs and `.pub` lines | [`PublicKey`] | RFC 4253 §6.6, RFC 4716's base64 form as OpenSSH writes it |
-//! | signature algorithms | [`algorithm::ALL`] | RFC 8032, RFC 8709, RFC 5656, RFC 8332 |
+//! | signature algorithms | [`algorithm::ALL`] | RFC 8032, RFC 8709, RFC 5656, RFC 8332, OpenSSH `PROTOCOL.u2f` |
 //! | `OPENSSH PRIVATE KEY` files | [`PrivateKey`] | OpenSSH `PROTOCOL.key` |
 //! | host keys a user has seen | [`known_hosts`] | OpenSSH `sshd(8)`, "SSH_KNOWN_HOSTS FILE FORMAT" |
 //! | keys a user may log in with | [`authorized_keys`] | OpenSSH `sshd(8)`, "AUTHORIZED_KEYS FILE FORMAT" |
@@ -42,7 +42,7 @@ pub use format::{BCRYPT_ROUNDS, MAX_BCRYPT_ROUNDS, MAX_KEY_FILE_BYTES};
 pub use lines::MAX_LINE_BYTES;
 pub use private_key::{KeyKind, PrivateKey};
 pub use public_key::{MAX_BLOB_BYTES, PublicKey};
-pub use signature::{SignatureValid, Signer};
+pub use signature::{Demands, SecurityKeyUse, SignatureValid, Signer};
 pub use ssh_wire as wire;
 
 pub use algorithm::SignatureAlgorithm;

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::algorithm::{self, PublicMaterial};
 use crate::error::shown;
 use crate::wire::Reader;
-use crate::{Fingerprint, KeyError, SignatureAlgorithm, SignatureError, SignatureValid, signature};
+use crate::{Demands, Fingerprint, KeyError, SignatureAlgorithm, SignatureError, SignatureValid, signature};
 
 /// Longest public key blob that is looked at, in bytes. An RSA key of 16384 bits has 2 KiB; the rest is room for
 /// certificates with long lists of names.
@@ -125,12 +125,25 @@ impl PublicKey {
     }
 
     /// Checks a signature blob (`string name`, `string signature`) over `message`. The name inside must be the one of
-    /// `algorithm`, and `algorithm` must be one for this type of key: what was negotiated is what is checked.
+    /// `algorithm`, and `algorithm` must be one for this type of key: what was negotiated is what is checked. A security
+    /// key must have been touched; [`verify_demanding`](Self::verify_demanding) can ask for less or more.
     pub fn verify(
         &self,
         algorithm: &SignatureAlgorithm,
         message: &[u8],
         signature: &[u8],
+    ) -> Result<SignatureValid, SignatureError> {
+        self.verify_demanding(algorithm, message, signature, &Demands::default())
+    }
+
+    /// Like [`verify`](Self::verify), with these demands on what the owner of a security key did for the signature. Of
+    /// other keys they ask nothing: whoever demands something of every key has to look at its type too.
+    pub fn verify_demanding(
+        &self,
+        algorithm: &SignatureAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+        demands: &Demands,
     ) -> Result<SignatureValid, SignatureError> {
         if algorithm.key_type != self.0.key_type {
             let key_type = self.0.key_type.to_owned();
@@ -139,9 +152,10 @@ impl PublicKey {
                 key_type,
             });
         }
-        let bytes = signature::unwrap(signature, algorithm.signature_name)?;
-        self.0.material.verify(algorithm, message, bytes)?;
-        Ok(SignatureValid::checked())
+        let material = &self.0.material;
+        let parts = signature::unwrap(signature, algorithm.signature_name, material.behind_bytes())?;
+        let made = material.verify(algorithm, message, &parts, demands)?;
+        Ok(SignatureValid::checked(made))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::algorithm::SignatureParts;
 use crate::error::shown;
 use crate::wire::{Reader, Writer};
 use crate::{PublicKey, SignatureAlgorithm, SignatureError};
@@ -10,13 +11,47 @@ use crate::{PublicKey, SignatureAlgorithm, SignatureError};
 /// reached by forgetting the check.
 #[derive(Debug)]
 #[must_use = "the proof is what the next step asks for"]
-pub struct SignatureValid(());
+pub struct SignatureValid(Option<SecurityKeyUse>);
 
 impl SignatureValid {
     /// Called where the signature was found to be valid, and nowhere else.
-    pub(crate) const fn checked() -> Self {
-        Self(())
+    pub(crate) const fn checked(made: Option<SecurityKeyUse>) -> Self {
+        Self(made)
     }
+
+    /// What a security key said of the signature it made; `None` for other keys.
+    pub const fn security_key(&self) -> Option<&SecurityKeyUse> {
+        self.0.as_ref()
+    }
+}
+
+/// What has to be true of a signature that a security key made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demands {
+    /// Its owner touched the device. True by default (`no-touch-required` in `authorized_keys` makes it false).
+    pub touch: bool,
+    /// The device made sure who its owner is, by a PIN or a finger. False by default (`verify-required`).
+    pub verification: bool,
+}
+
+impl Default for Demands {
+    fn default() -> Self {
+        Self {
+            touch: true,
+            verification: false,
+        }
+    }
+}
+
+/// What a security key says of a signature, signed with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecurityKeyUse {
+    /// Its owner touched the device.
+    pub touched: bool,
+    /// The device made sure who its owner is.
+    pub verified: bool,
+    /// The device's count of signatures: one that falls hints at a copied device.
+    pub counter: u32,
 }
 
 /// Something that can sign with one key: a [`PrivateKey`](crate::PrivateKey), or whatever holds the key elsewhere (an
@@ -55,14 +90,19 @@ pub(crate) fn blob(name: &str, signature: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The algorithm's own bytes inside a signature blob, which must name `expected` and hold nothing behind them.
-pub(crate) fn unwrap<'a>(blob: &'a [u8], expected: &'static str) -> Result<&'a [u8], SignatureError> {
+/// The algorithm's own bytes inside a signature blob, which must name `expected` and hold exactly `behind` bytes more.
+pub(crate) fn unwrap<'a>(
+    blob: &'a [u8],
+    expected: &'static str,
+    behind: usize,
+) -> Result<SignatureParts<'a>, SignatureError> {
     let mut reader = Reader::new(blob);
     let name = reader.string()?;
-    let signature = reader.string()?;
+    let bytes = reader.string()?;
+    let behind = reader.take(behind)?;
     reader.finish()?;
     if name == expected.as_bytes() {
-        Ok(signature)
+        Ok(SignatureParts { bytes, behind })
     } else {
         Err(SignatureError::WrongAlgorithm {
             expected,
@@ -79,17 +119,19 @@ mod tests {
     #[test]
     fn a_blob_holds_a_name_and_bytes_and_nothing_else() {
         let good = blob("ssh-ed25519", b"abc");
-        assert_eq!(unwrap(&good, "ssh-ed25519"), Ok(&b"abc"[..]));
+        assert_eq!(unwrap(&good, "ssh-ed25519", 0).unwrap().bytes, b"abc");
         let mut long = good.clone();
         long.push(0);
         assert_eq!(
-            unwrap(&long, "ssh-ed25519"),
+            unwrap(&long, "ssh-ed25519", 0),
             Err(SignatureError::Malformed(DecodeError::TrailingBytes(1)))
         );
+        assert_eq!(unwrap(&long, "ssh-ed25519", 1).unwrap().behind, [0]);
+        assert!(unwrap(&long, "ssh-ed25519", 2).is_err());
         for cut in 0..good.len() {
             assert!(
                 matches!(
-                    unwrap(&good[..cut], "ssh-ed25519"),
+                    unwrap(&good[..cut], "ssh-ed25519", 0),
                     Err(SignatureError::Malformed(_))
                 ),
                 "{cut}"
@@ -107,7 +149,7 @@ mod tests {
             "ssh-ed25519-cert-v01@openssh.com",
         ] {
             assert!(matches!(
-                unwrap(&blob(name, b"abc"), "ssh-ed25519"),
+                unwrap(&blob(name, b"abc"), "ssh-ed25519", 0),
                 Err(SignatureError::WrongAlgorithm { expected: "ssh-ed25519", found }) if found == name
             ));
         }

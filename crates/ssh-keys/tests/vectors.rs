@@ -14,8 +14,7 @@ mod common;
 
 use std::collections::HashMap;
 
-use common::{Repeating, folder, unhex};
-use ssh_keys::wire::Writer;
+use common::{Repeating, folder, strings, unhex};
 use ssh_keys::{KeyKind, PrivateKey, PublicKey, SignatureAlgorithm, SignatureError, algorithm};
 
 /// The entries of an algorithm's file: blocks of `name = hex`, each under the line that names its source.
@@ -40,12 +39,10 @@ fn vectors(algorithm: &SignatureAlgorithm) -> Vec<HashMap<String, Vec<u8>>> {
         .collect()
 }
 
-fn signature_blob(name: &str, signature: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut writer = Writer::new(&mut out);
-    writer.string(name.as_bytes());
-    writer.string(signature);
-    out
+fn signature_blob(algorithm: &SignatureAlgorithm, entry: &HashMap<String, Vec<u8>>) -> Vec<u8> {
+    let behind = entry.get("behind").map_or(&[][..], Vec::as_slice);
+    let strings = strings(&[algorithm.signature_name.as_bytes(), &entry["signature"]]);
+    [&strings, behind].concat()
 }
 
 #[test]
@@ -59,8 +56,8 @@ fn every_algorithm_accepts_its_vectors() {
             if let Some(hash) = entry.get("sha256") {
                 assert_eq!(key.fingerprint().as_bytes().as_slice(), hash);
             }
-            if let Some(signature) = entry.get("signature") {
-                let blob = signature_blob(algorithm.signature_name, signature);
+            if entry.contains_key("signature") {
+                let blob = signature_blob(algorithm, entry);
                 assert!(
                     key.verify(algorithm, &entry["message"], &blob).is_ok(),
                     "{algorithm}"
@@ -80,10 +77,7 @@ fn every_changed_byte_of_a_vector_is_refused() {
             .filter(|entry| entry.contains_key("signature"))
         {
             let key = PublicKey::from_blob(&entry["public"]).unwrap();
-            let (message, good) = (
-                &entry["message"],
-                signature_blob(algorithm.signature_name, &entry["signature"]),
-            );
+            let (message, good) = (&entry["message"], signature_blob(algorithm, entry));
             for at in 0..good.len() {
                 let mut bad = good.clone();
                 bad[at] ^= 1 << (at % 8);
@@ -120,7 +114,7 @@ fn ed25519_signs_as_rfc_8032_does() {
     {
         let key = PrivateKey::generate_ed25519(&mut Repeating::new(entry["seed"].clone()), "");
         assert_eq!(key.public().blob(), entry["public"]);
-        let blob = signature_blob("ssh-ed25519", &entry["signature"]);
+        let blob = signature_blob(algorithm, entry);
         assert_eq!(key.sign(algorithm, &entry["message"]).unwrap(), blob);
         checked += 1;
     }
@@ -139,7 +133,7 @@ fn ecdsa_keys_and_signatures_are_those_of_rfc_6979() {
         for entry in entries {
             let key = PrivateKey::generate(kind, &mut Repeating::new(entry["private"].clone()), "");
             assert_eq!(key.public().blob(), entry["public"]);
-            let blob = signature_blob(algorithm.name, &entry["signature"]);
+            let blob = signature_blob(algorithm, &entry);
             assert_eq!(key.sign(algorithm, &entry["message"]).unwrap(), blob);
         }
     }

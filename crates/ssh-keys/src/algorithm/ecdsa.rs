@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::{PrivateMaterial, PublicMaterial, SignatureAlgorithm};
+use super::{PrivateMaterial, PublicMaterial, SignatureAlgorithm, SignatureParts};
 use crate::error::shown;
 use crate::wire::rand_core::CryptoRng;
 use crate::wire::{Mpint, Reader, Tier, Writer};
-use crate::{KeyError, PublicKey, SignatureError};
+use crate::{Demands, KeyError, PublicKey, SecurityKeyUse, SignatureError};
 
 /// `ecdsa-sha2-nistp256` (RFC 5656), with SHA-256.
 pub static ECDSA_NISTP256: SignatureAlgorithm = algorithm::<P256>();
@@ -148,8 +148,14 @@ impl<C: Curve> PublicMaterial for Public<C> {
         C::BITS
     }
 
-    fn verify(&self, _: &SignatureAlgorithm, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
-        verify::<C>(&self.0, message, signature)
+    fn verify(
+        &self,
+        _: &SignatureAlgorithm,
+        message: &[u8],
+        signature: &SignatureParts<'_>,
+        _: &Demands,
+    ) -> Result<Option<SecurityKeyUse>, SignatureError> {
+        verify::<C>(&self.0, message, signature.bytes).map(|()| None)
     }
 }
 

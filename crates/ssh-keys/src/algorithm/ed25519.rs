@@ -15,10 +15,10 @@ use std::sync::Arc;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
-use super::{PrivateMaterial, PublicMaterial, SignatureAlgorithm};
+use super::{PrivateMaterial, PublicMaterial, SignatureAlgorithm, SignatureParts};
 use crate::wire::rand_core::CryptoRng;
 use crate::wire::{Reader, Tier, Writer};
-use crate::{KeyError, PublicKey, SignatureError};
+use crate::{Demands, KeyError, PublicKey, SecurityKeyUse, SignatureError};
 
 const NAME: &str = "ssh-ed25519";
 const KEY_BYTES: usize = 32;
@@ -43,14 +43,40 @@ pub(crate) fn generate(rng: &mut dyn CryptoRng) -> Box<dyn PrivateMaterial> {
     Box::new(Private(SigningKey::from_bytes(&seed)))
 }
 
-struct Public(VerifyingKey);
+pub(super) struct Public(VerifyingKey);
 
 impl PublicMaterial for Public {
     fn bits(&self) -> usize {
         256
     }
 
-    fn verify(&self, _: &SignatureAlgorithm, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+    fn verify(
+        &self,
+        _: &SignatureAlgorithm,
+        message: &[u8],
+        signature: &SignatureParts<'_>,
+        _: &Demands,
+    ) -> Result<Option<SecurityKeyUse>, SignatureError> {
+        self.check(message, signature.bytes).map(|()| None)
+    }
+}
+
+impl Public {
+    /// Reads the key of a blob of type `key_type`.
+    pub(super) fn read(reader: &mut Reader<'_>, key_type: &'static str) -> Result<Self, KeyError> {
+        let bytes = sized::<KEY_BYTES>(reader, key_type)?;
+        let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::BadPoint("not on the curve"))?;
+        if key.is_weak() {
+            return Err(KeyError::BadPoint("of small order"));
+        }
+        if key.to_edwards().compress().as_bytes() != bytes {
+            return Err(KeyError::BadPoint("not in its shortest form"));
+        }
+        Ok(Self(key))
+    }
+
+    /// Whether these 64 bytes are a signature over `message`.
+    pub(super) fn check(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         let bytes: [u8; SIGNATURE_BYTES] = signature.try_into().map_err(|_| SignatureError::WrongLength {
             expected: SIGNATURE_BYTES,
             found: signature.len(),
@@ -90,21 +116,13 @@ impl PrivateMaterial for Private {
 }
 
 fn read_public(reader: &mut Reader<'_>) -> Result<Arc<dyn PublicMaterial>, KeyError> {
-    let bytes = sized::<KEY_BYTES>(reader)?;
-    let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::BadPoint("not on the curve"))?;
-    if key.is_weak() {
-        return Err(KeyError::BadPoint("of small order"));
-    }
-    if key.to_edwards().compress().as_bytes() != bytes {
-        return Err(KeyError::BadPoint("not in its shortest form"));
-    }
-    Ok(Arc::new(Public(key)))
+    Ok(Arc::new(Public::read(reader, NAME)?))
 }
 
 /// The public key stands in the section twice; both must be the one that belongs to the seed.
 fn read_private(reader: &mut Reader<'_>) -> Result<Box<dyn PrivateMaterial>, KeyError> {
-    let public = sized::<KEY_BYTES>(reader)?;
-    let pair = sized::<{ 2 * KEY_BYTES }>(reader)?;
+    let public = sized::<KEY_BYTES>(reader, NAME)?;
+    let pair = sized::<{ 2 * KEY_BYTES }>(reader, NAME)?;
     let Some((seed, repeated)) = pair.split_first_chunk::<KEY_BYTES>() else {
         return Err(KeyError::HalvesDiffer);
     };
@@ -116,10 +134,13 @@ fn read_private(reader: &mut Reader<'_>) -> Result<Box<dyn PrivateMaterial>, Key
 }
 
 /// A `string` of exactly `N` bytes, borrowed so that no copy of a secret is left behind.
-fn sized<'a, const N: usize>(reader: &mut Reader<'a>) -> Result<&'a [u8; N], KeyError> {
+fn sized<'a, const N: usize>(
+    reader: &mut Reader<'a>,
+    key_type: &'static str,
+) -> Result<&'a [u8; N], KeyError> {
     let bytes = reader.string()?;
     bytes.try_into().map_err(|_| KeyError::WrongLength {
-        key_type: NAME,
+        key_type,
         expected: N,
         found: bytes.len(),
     })

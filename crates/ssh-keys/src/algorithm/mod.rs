@@ -7,6 +7,7 @@
 pub mod ecdsa;
 pub mod ed25519;
 pub mod rsa;
+pub mod security_key;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,9 +15,10 @@ use std::sync::Arc;
 pub use ecdsa::{ECDSA_NISTP256, ECDSA_NISTP384, ECDSA_NISTP521};
 pub use ed25519::ED25519;
 pub use rsa::{RSA_SHA2_256, RSA_SHA2_512, SSH_RSA};
+pub use security_key::{SK_ECDSA_NISTP256, SK_ED25519};
 
 use crate::wire::{Reader, Tier, Writer};
-use crate::{KeyError, PublicKey, SignatureError};
+use crate::{Demands, KeyError, PublicKey, SecurityKeyUse, SignatureError};
 
 /// Every algorithm that stands, the most preferred first within its tier.
 pub static ALL: &[&SignatureAlgorithm] = &[
@@ -24,6 +26,8 @@ pub static ALL: &[&SignatureAlgorithm] = &[
     &ecdsa::ECDSA_NISTP256,
     &ecdsa::ECDSA_NISTP384,
     &ecdsa::ECDSA_NISTP521,
+    &security_key::SK_ED25519,
+    &security_key::SK_ECDSA_NISTP256,
     &rsa::RSA_SHA2_512,
     &rsa::RSA_SHA2_256,
     &rsa::SSH_RSA,
@@ -77,19 +81,34 @@ impl PartialEq for SignatureAlgorithm {
 
 impl Eq for SignatureAlgorithm {}
 
+/// What a signature blob holds besides the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SignatureParts<'a> {
+    /// The string that is the signature.
+    pub(crate) bytes: &'a [u8],
+    /// What follows it, for algorithms of security keys.
+    pub(crate) behind: &'a [u8],
+}
+
 /// The decoded content of a public key: ready to verify.
 pub(crate) trait PublicMaterial: Send + Sync {
     /// The size that people know the key by, in bits.
     fn bits(&self) -> usize;
 
+    /// How many bytes stand in a signature blob behind its two strings.
+    fn behind_bytes(&self) -> usize {
+        0
+    }
+
     /// Checks the bytes inside a signature blob. The caller has matched the algorithm with the key's type and with the
-    /// name in the blob.
+    /// name in the blob, and the length of what stands behind with [`Self::behind_bytes`].
     fn verify(
         &self,
         algorithm: &SignatureAlgorithm,
         message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), SignatureError>;
+        signature: &SignatureParts<'_>,
+        demands: &Demands,
+    ) -> Result<Option<SecurityKeyUse>, SignatureError>;
 }
 
 /// The content of a private key: wipes itself when dropped.

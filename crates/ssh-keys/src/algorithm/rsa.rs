@@ -24,9 +24,9 @@ use ring::signature::{
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{PrivateMaterial, PublicMaterial, SignatureAlgorithm};
+use super::{PrivateMaterial, PublicMaterial, SignatureAlgorithm, SignatureParts};
 use crate::wire::{Reader, Tier, Writer};
-use crate::{KeyError, PublicKey, SignatureError};
+use crate::{Demands, KeyError, PublicKey, SecurityKeyUse, SignatureError};
 
 /// The smallest RSA modulus that is taken, in bits.
 pub const MIN_MODULUS_BITS: usize = 2048;
@@ -99,8 +99,10 @@ impl PublicMaterial for Public {
         &self,
         algorithm: &SignatureAlgorithm,
         message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), SignatureError> {
+        signature: &SignatureParts<'_>,
+        _: &Demands,
+    ) -> Result<Option<SecurityKeyUse>, SignatureError> {
+        let signature = signature.bytes;
         let parameters: &RsaParameters = if *algorithm == RSA_SHA2_512 {
             &RSA_PKCS1_2048_8192_SHA512
         } else if *algorithm == RSA_SHA2_256 {
@@ -120,7 +122,8 @@ impl PublicMaterial for Public {
             e: &self.e,
         };
         key.verify(parameters, message, &padded)
-            .map_err(|_| SignatureError::Invalid)
+            .map_err(|_| SignatureError::Invalid)?;
+        Ok(None)
     }
 }
 
