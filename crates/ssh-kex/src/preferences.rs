@@ -299,7 +299,8 @@ mod tests {
             names(&wide.kex),
             "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com,\
              curve25519-sha256,curve25519-sha256@libssh.org,\
-             ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521"
+             ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,\
+             mlkem768nistp256-sha256,mlkem1024nistp384-sha384"
         );
         for pair in wide.ciphers.windows(2) {
             assert!(pair[0].tier <= pair[1].tier, "recommended first");

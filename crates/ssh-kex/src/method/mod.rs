@@ -20,6 +20,7 @@ pub mod ecdh_nistp;
 mod hybrid;
 mod mlkem;
 pub mod mlkem768_x25519;
+pub mod mlkem_nistp;
 pub mod sntrup761_x25519;
 
 use std::fmt;
@@ -40,6 +41,8 @@ pub static ALL: &[&Method] = &[
     &ecdh_nistp::ECDH_NISTP256,
     &ecdh_nistp::ECDH_NISTP384,
     &ecdh_nistp::ECDH_NISTP521,
+    &mlkem_nistp::MLKEM768_NISTP256_SHA256,
+    &mlkem_nistp::MLKEM1024_NISTP384_SHA384,
 ];
 
 /// The method with this name.
@@ -535,22 +538,24 @@ mod tests {
 
     #[test]
     fn encapsulation_keys_with_unreduced_coefficients_are_refused() {
-        let method = &mlkem768_x25519::MLKEM768_X25519_SHA256;
-        let vectors = vectors_of(method);
-        let honest = &vectors["client_share"];
-        // 12 bits each, least significant first: the first coefficient stands in byte 0 and half of byte 1, the last
-        // one in half of byte 1150 and byte 1151. 3329 is the modulus, 0xfff the largest that fits.
-        for coefficient in [3329_u16, 0xfff] {
-            let [low, high] = coefficient.to_le_bytes();
-            let mut first = honest.clone();
-            first[0] = low;
-            first[1] = first[1] & 0xf0 | high;
-            let mut last = honest.clone();
-            last[1150] = last[1150] & 0x0f | low << 4;
-            last[1151] = high << 4 | low >> 4;
-            for share in [first, last] {
-                let [refusal, _] = refusals(method, &share, &vectors["server_share"]);
-                assert!(matches!(refusal, Some(MethodError::ShareValue(_))), "{refusal:?}");
+        for method in ALL.iter().filter(|method| method.name.starts_with("mlkem")) {
+            let vectors = vectors_of(method);
+            let honest = &vectors["client_share"];
+            // 12 bits each, least significant first: the first coefficient stands in the first byte and half of the
+            // next, the last one in the other half of its byte and the next. 0xfff is the largest that fits.
+            let end = 384 * if method.name.contains("1024") { 4 } else { 3 };
+            for coefficient in [3329_u16, 0xfff] {
+                let [low, high] = coefficient.to_le_bytes();
+                let mut first = honest.clone();
+                first[0] = low;
+                first[1] = first[1] & 0xf0 | high;
+                let mut last = honest.clone();
+                last[end - 2] = last[end - 2] & 0x0f | low << 4;
+                last[end - 1] = high << 4 | low >> 4;
+                for share in [first, last] {
+                    let [refusal, _] = refusals(method, &share, &vectors["server_share"]);
+                    assert!(matches!(refusal, Some(MethodError::ShareValue(_))), "{refusal:?}");
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 
     ./generate.py                                   writes the files
     ./generate.py --check keyGen.json encapDecap.json
-        checks the ML-KEM-768 below against NIST's ACVP files (usnistgov/ACVP-Server, gen-val/json-files,
+        checks the ML-KEM below against NIST's ACVP files (usnistgov/ACVP-Server, gen-val/json-files,
         ML-KEM-keyGen-FIPS203 and ML-KEM-encapDecap-FIPS203, each internalProjection.json)
 
 It is an implementation of its own, written from RFC 7748, SEC 1, FIPS 203, the
@@ -11,6 +11,7 @@ NTRU Prime specification and RFC 4253 and sharing no code with the crate, so
 that agreeing with it means something.
 """
 
+import collections
 import hashlib
 import json
 import pathlib
@@ -108,9 +109,12 @@ P521 = Curve(
     0x011839296A789A3BC0045C8A5FB42C7D1BD998F54449579B446817AFBD17273E662C97EE72995EF42640C550B9013FAD0761353C7086A272C24088BE94769FD16650,
 )
 
-# --- FIPS 203, ML-KEM-768 -------------------------------------------------------------------------------------------------
+# --- FIPS 203, ML-KEM-768 and -1024 -------------------------------------------------------------------------------------------------
 
-Q, N, K, ETA, DU, DV = 3329, 256, 3, 2, 10, 4
+Q, N, ETA = 3329, 256, 2
+
+Parameters = collections.namedtuple("Parameters", "name k du dv")
+KEM_768, KEM_1024 = Parameters("ML-KEM-768", 3, 10, 4), Parameters("ML-KEM-1024", 4, 11, 5)
 
 
 def bit_reversed(i):
@@ -198,64 +202,68 @@ def sample_cbd(seed, nonce):
     return [(count(2 * ETA * i) - count(2 * ETA * i + ETA)) % Q for i in range(N)]
 
 
-def matrix(rho):
-    return [[sample_ntt(rho + bytes([j, i])) for j in range(K)] for i in range(K)]
+def matrix(rho, k):
+    return [[sample_ntt(rho + bytes([j, i])) for j in range(k)] for i in range(k)]
 
 
-def kem_keys(d, z):
-    seed = hashlib.sha3_512(d + bytes([K])).digest()
+def kem_keys(kem, d, z):
+    k = kem.k
+    seed = hashlib.sha3_512(d + bytes([k])).digest()
     rho, sigma = seed[:32], seed[32:]
-    s = [ntt(sample_cbd(sigma, i)) for i in range(K)]
-    e = [ntt(sample_cbd(sigma, K + i)) for i in range(K)]
-    t = [add(dot(row, s), e[i]) for i, row in enumerate(matrix(rho))]
+    s = [ntt(sample_cbd(sigma, i)) for i in range(k)]
+    e = [ntt(sample_cbd(sigma, k + i)) for i in range(k)]
+    t = [add(dot(row, s), e[i]) for i, row in enumerate(matrix(rho, k))]
     ek = b"".join(encode(f, 12) for f in t) + rho
     dk = b"".join(encode(f, 12) for f in s) + ek + hashlib.sha3_256(ek).digest() + z
     return ek, dk
 
 
-def pke_encrypt(ek, m, r):
-    t = [decode(ek[384 * i : 384 * (i + 1)], 12) for i in range(K)]
-    a = matrix(ek[384 * K :])
-    y = [ntt(sample_cbd(r, i)) for i in range(K)]
+def pke_encrypt(kem, ek, m, r):
+    k = kem.k
+    t = [decode(ek[384 * i : 384 * (i + 1)], 12) for i in range(k)]
+    a = matrix(ek[384 * k :], k)
+    y = [ntt(sample_cbd(r, i)) for i in range(k)]
     u = []
-    for i in range(K):
-        column = [a[j][i] for j in range(K)]
-        u.append(add(inverse_ntt(dot(column, y)), sample_cbd(r, K + i)))
+    for i in range(k):
+        column = [a[j][i] for j in range(k)]
+        u.append(add(inverse_ntt(dot(column, y)), sample_cbd(r, k + i)))
     message = decompress(decode(m, 1), 1)
-    v = add(add(inverse_ntt(dot(t, y)), sample_cbd(r, 2 * K)), message)
-    return b"".join(encode(compress(f, DU), DU) for f in u) + encode(compress(v, DV), DV)
+    v = add(add(inverse_ntt(dot(t, y)), sample_cbd(r, 2 * k)), message)
+    return b"".join(encode(compress(f, kem.du), kem.du) for f in u) + encode(compress(v, kem.dv), kem.dv)
 
 
-def encapsulate(ek, m):
+def encapsulate(kem, ek, m):
     seed = hashlib.sha3_512(m + hashlib.sha3_256(ek).digest()).digest()
-    return pke_encrypt(ek, m, seed[32:]), seed[:32]
+    return pke_encrypt(kem, ek, m, seed[32:]), seed[:32]
 
 
-def decapsulate(dk, c):
-    s, ek, h, z = dk[: 384 * K], dk[384 * K : 768 * K + 32], dk[768 * K + 32 : 768 * K + 64], dk[768 * K + 64 :]
-    u = [ntt(decompress(decode(c[320 * i : 320 * (i + 1)], DU), DU)) for i in range(K)]
-    v = decompress(decode(c[320 * K :], DV), DV)
-    inner = inverse_ntt(dot([decode(s[384 * i : 384 * (i + 1)], 12) for i in range(K)], u))
+def decapsulate(kem, dk, c):
+    k = kem.k
+    s, ek, h, z = dk[: 384 * k], dk[384 * k : 768 * k + 32], dk[768 * k + 32 : 768 * k + 64], dk[768 * k + 64 :]
+    u = [ntt(decompress(decode(c[32 * kem.du * i : 32 * kem.du * (i + 1)], kem.du), kem.du)) for i in range(k)]
+    v = decompress(decode(c[32 * kem.du * k :], kem.dv), kem.dv)
+    inner = inverse_ntt(dot([decode(s[384 * i : 384 * (i + 1)], 12) for i in range(k)], u))
     m = encode(compress([(a - b) % Q for a, b in zip(v, inner)], 1), 1)
     seed = hashlib.sha3_512(m + h).digest()
-    if pke_encrypt(ek, m, seed[32:]) == c:
+    if pke_encrypt(kem, ek, m, seed[32:]) == c:
         return seed[:32]
     return hashlib.shake_256(z + c).digest(32)
 
 
 def check(key_gen, encap_decap):
-    def groups(path):
-        return [g for g in json.loads(pathlib.Path(path).read_text())["testGroups"] if g["parameterSet"] == "ML-KEM-768"]
+    def groups(path, kem):
+        return [g for g in json.loads(pathlib.Path(path).read_text())["testGroups"] if g["parameterSet"] == kem.name]
     h, checked = bytes.fromhex, 0
-    for test in groups(key_gen)[0]["tests"]:
-        assert kem_keys(h(test["d"]), h(test["z"])) == (h(test["ek"]), h(test["dk"])), test["tcId"]
-        checked += 1
-    for group in groups(encap_decap):
-        for test in group["tests"]:
-            if group["function"] == "encapsulation":
-                assert encapsulate(h(test["ek"]), h(test["m"])) == (h(test["c"]), h(test["k"])), test["tcId"]
-            assert decapsulate(h(test.get("dk", group.get("dk"))), h(test["c"])) == h(test["k"]), test["tcId"]
+    for kem in KEM_768, KEM_1024:
+        for test in groups(key_gen, kem)[0]["tests"]:
+            assert kem_keys(kem, h(test["d"]), h(test["z"])) == (h(test["ek"]), h(test["dk"])), test["tcId"]
             checked += 1
+        for group in groups(encap_decap, kem):
+            for test in group["tests"]:
+                if group["function"] == "encapsulation":
+                    assert encapsulate(kem, h(test["ek"]), h(test["m"])) == (h(test["c"]), h(test["k"])), test["tcId"]
+                assert decapsulate(kem, h(test.get("dk", group.get("dk"))), h(test["c"])) == h(test["k"]), test["tcId"]
+                checked += 1
     print(f"{checked} ACVP tests agree")
 
 
@@ -422,21 +430,19 @@ def nistp(name, source, curve, hash, pair):
     write(name, source, {**lines, **finish(exchanged, mpint(pair.shared(curve)), hash)})
 
 
-def mlkem768x25519(name, source, d, z, m, client_secret, server_secret):
-    ek, dk = kem_keys(d, z)
-    c, kem_secret = encapsulate(ek, m)
-    assert decapsulate(dk, c) == kem_secret
-    client = ek + x25519(client_secret, BASE)
-    server = c + x25519(server_secret, BASE)
-    classical = x25519(client_secret, x25519(server_secret, BASE))
-    secret = hashlib.sha256(kem_secret + classical).digest()
+def mlkem(name, source, kem, hash, d, z, m, scalars, shares, classical):
+    ek, dk = kem_keys(kem, d, z)
+    c, kem_secret = encapsulate(kem, ek, m)
+    assert decapsulate(kem, dk, c) == kem_secret
+    client, server = ek + shares[0], c + shares[1]
+    secret = hash(kem_secret + classical).digest()
     lines = {
-        "client_random": d + z + client_secret,
-        "server_random": server_secret + m,
+        "client_random": d + z + scalars[0],
+        "server_random": scalars[1] + m,
         "client_share": client,
         "server_share": server,
     }
-    write(name, source, {**lines, **finish(string(client) + string(server), string(secret))})
+    write(name, source, {**lines, **finish(string(client) + string(server), string(secret), hash)})
 
 
 def sntrup761x25519(name, source, seed, client_secret, server_secret):
@@ -536,7 +542,17 @@ def main():
 
     source = ["ML-KEM seeds d and z: NIST ACVP, ML-KEM-keyGen-FIPS203, ML-KEM-768, tcId 27. X25519 key pairs: RFC 7748",
               "section 6.1. ML-KEM computed by generate.py, which agrees with all of NIST's ACVP tests (its --check).", HASHED]
-    mlkem768x25519("mlkem768x25519-sha256", source, D, Z, hashlib.sha256(b"m").digest(), ALICE, BOB)
+    m = hashlib.sha256(b"m").digest()
+    pair, shares = (ALICE, BOB), (ALICE_SHARE, BOB_SHARE)
+    mlkem("mlkem768x25519-sha256", source, KEM_768, hashlib.sha256, D, Z, m, pair, shares, SHARED)
+    for name, kem, section, curve, hash, pair in [
+        ("mlkem768nistp256-sha256", KEM_768, 1, P256, hashlib.sha256, PAIR_256),
+        ("mlkem1024nistp384-sha384", KEM_1024, 2, P384, hashlib.sha384, PAIR_384),
+    ]:
+        source = ["ML-KEM seeds d and z: NIST ACVP, ML-KEM-keyGen-FIPS203, ML-KEM-768, tcId 27. Key pairs of the curve: RFC 5903",
+                  f"section 8.{section}. {kem.name} and the curve computed by generate.py.", HASHED]
+        shares = curve.point(pair.i), curve.point(pair.r)
+        mlkem(name, source, kem, hash, D, Z, m, (pair.i, pair.r), shares, pair.shared(curve))
 
     source = ["Streamlined NTRU Prime computed by generate.py, its random bytes are SHAKE-256 of a word. X25519 key pairs:",
               "RFC 7748 section 6.1.", HASHED]

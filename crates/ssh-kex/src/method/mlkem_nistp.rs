@@ -1,0 +1,37 @@
+//! `mlkem768nistp256-sha256` and `mlkem1024nistp384-sha384` (draft-ietf-sshm-mlkem-hybrid-kex): ML-KEM (FIPS 203) beside a
+//! NIST curve, for those who may use nothing else.
+//!
+//! ```text
+//! C_INIT  = ML-KEM encapsulation key (1184 or 1568) ‖ uncompressed point (65 or 97)
+//! S_REPLY = ML-KEM ciphertext (1088 or 1568)        ‖ uncompressed point (65 or 97)
+//! K       = string( HASH( ML-KEM secret (32) ‖ x of the shared point (32 or 48) ) )
+//! ```
+
+use ml_kem::{MlKem768, MlKem1024};
+use p256::NistP256;
+use p384::NistP384;
+
+use super::Method;
+use super::ecdh_nistp::Nist;
+use super::hybrid;
+use super::mlkem::MlKem;
+use crate::exchange_hash::Hash;
+use crate::wire::Tier;
+
+/// ML-KEM-768 with P-256.
+pub static MLKEM768_NISTP256_SHA256: Method = Method {
+    name: "mlkem768nistp256-sha256",
+    tier: Tier::Compatible,
+    hash: Hash::SHA256,
+    client: |rng| hybrid::client::<MlKem<MlKem768>, Nist<NistP256>>(Hash::SHA256, rng),
+    server: |rng| hybrid::server::<MlKem<MlKem768>, Nist<NistP256>>(Hash::SHA256, rng),
+};
+
+/// ML-KEM-1024 with P-384.
+pub static MLKEM1024_NISTP384_SHA384: Method = Method {
+    name: "mlkem1024nistp384-sha384",
+    tier: Tier::Compatible,
+    hash: Hash::SHA384,
+    client: |rng| hybrid::client::<MlKem<MlKem1024>, Nist<NistP384>>(Hash::SHA384, rng),
+    server: |rng| hybrid::server::<MlKem<MlKem1024>, Nist<NistP384>>(Hash::SHA384, rng),
+};
