@@ -88,6 +88,7 @@ where
         blocks: Blocks::default(),
         outgoing: Vec::new(),
         sent: 0,
+        unflushed: false,
         read_stopped: false,
         broken: None,
         pulse: Pulse::new(config.keepalive, now),
@@ -113,6 +114,8 @@ pub struct Driver<S> {
     /// Sealed bytes that were taken out of the outbox, and how many of them the stream has taken.
     outgoing: Vec<u8>,
     sent: usize,
+    /// The stream may still hold back what it has taken.
+    unflushed: bool,
     read_stopped: bool,
     /// The stream takes no more bytes; what it still has to say is read before anybody is told.
     broken: Option<io::Error>,
@@ -270,20 +273,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
                 Poll::Pending => return false,
             }
         }
-        if self.outgoing.is_empty() {
-            return false;
-        }
+        let written = !self.outgoing.is_empty();
         self.outgoing.clear();
         self.sent = 0;
-        match pin!(self.stream.flush()).poll(cx) {
-            Poll::Ready(Err(error)) => self.stream_broke(error),
-            Poll::Ready(Ok(())) | Poll::Pending => true,
+        self.unflushed |= written;
+        // Asked again until it is done: a stream that holds bytes back may begin to flush only when it is asked twice.
+        if self.unflushed {
+            match pin!(self.stream.flush()).poll(cx) {
+                Poll::Ready(Err(error)) => return self.stream_broke(error),
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Pending => {}
+            }
         }
+        written
     }
 
     fn stream_broke(&mut self, error: io::Error) -> bool {
         self.outgoing.clear();
         self.sent = 0;
+        self.unflushed = false;
         self.broken.get_or_insert(error);
         false
     }
