@@ -259,6 +259,16 @@ impl Prepared {
         }
     }
 
+    /// What signs, if it is a key.
+    pub(crate) fn signer(&self) -> Option<&dyn Signer> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Signer(signer) => Some(signer),
+            Self::Locked(key) => Some(key),
+            Self::Password(_) => None,
+        }
+    }
+
     /// What it is called where attempts are listed.
     pub(crate) fn name(&self) -> String {
         match self {

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A key in memory signs at once, beside the request for the service: no round trip is spent on asking. A locked key
-//! is offered first, and its passphrase asked for only if the server takes the key.
+//! is offered first, and its passphrase asked for only if the server takes the key. Nor is anybody asked for a password
+//! before the server has named the methods it takes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub(crate) struct Login<'a> {
     pub(crate) left: VecDeque<Prepared>,
     /// What is being tried.
     current: Option<Prepared>,
+    /// The algorithm it is being tried with, if it is a key.
+    algorithm: Option<&'static SignatureAlgorithm>,
     tried: Vec<String>,
     passwords_refused: u32,
     /// Set when nothing is left: how the login ends.
@@ -47,6 +50,7 @@ impl<'a> Login<'a> {
             user,
             left: left.into(),
             current: None,
+            algorithm: None,
             tried: Vec::new(),
             passwords_refused: 0,
             methods: None,
@@ -147,7 +151,11 @@ impl<'a> Login<'a> {
 
     /// The next thing to try.
     async fn attempt(&mut self, turn: Turn, authenticator: &Authenticator) -> Attempt {
-        self.take_back(&turn);
+        self.take_back(&turn, authenticator);
+        if self.has_to_ask_in_the_dark(&turn) {
+            self.tried.push("none".to_owned());
+            return turn.none();
+        }
         while let Some(credential) = self.next_usable(turn.methods()) {
             self.tried.push(credential.name());
             let chosen = match &credential {
@@ -159,8 +167,14 @@ impl<'a> Login<'a> {
                 Prepared::Password(password) => self.ask_password(password).await.map(Choice::Password),
             };
             let attempt = match chosen {
-                Some(Choice::Sign(key, algorithm)) => turn.publickey(key, algorithm),
-                Some(Choice::Query(key, algorithm)) => turn.publickey_query(key, algorithm),
+                Some(Choice::Sign(key, algorithm)) => {
+                    self.algorithm = Some(algorithm);
+                    turn.publickey(key, algorithm)
+                }
+                Some(Choice::Query(key, algorithm)) => {
+                    self.algorithm = Some(algorithm);
+                    turn.publickey_query(key, algorithm)
+                }
                 Some(Choice::Password(password)) => turn.password(&password),
                 None => continue,
             };
@@ -175,11 +189,29 @@ impl<'a> Login<'a> {
         turn.give_up()
     }
 
-    /// A password that was refused may be asked for again; what else was tried has had its turn.
-    fn take_back(&mut self, turn: &Turn) {
+    /// Whether a person would now be asked for a password that the server may not even take: it has not said yet what
+    /// it takes, and says so when it is asked for nothing (RFC 4252 §5.2).
+    fn has_to_ask_in_the_dark(&self, turn: &Turn) -> bool {
+        let asks = matches!(self.left.front(), Some(Prepared::Password(Password::Ask(_))));
+        asks && turn.methods().is_empty() && !self.tried.iter().any(|tried| tried == "none")
+    }
+
+    /// A password that was refused may be asked for again, and a key that was tried before the server had told which
+    /// algorithms it takes (RFC 8308 §3.1) may be tried with one of those. What else was tried has had its turn.
+    fn take_back(&mut self, turn: &Turn, authenticator: &Authenticator) {
         let Some(credential) = self.current.take() else {
             return;
         };
+        if let Some(before) = self.algorithm.take()
+            && turn.failed() == Some("publickey")
+            && let Some(signer) = credential.signer()
+            && authenticator
+                .algorithm_for(signer)
+                .is_some_and(|now| now != before)
+        {
+            self.left.push_front(credential);
+            return;
+        }
         if turn.failed() == Some("password") {
             self.passwords_refused = self.passwords_refused.saturating_add(1);
             if matches!(credential, Prepared::Password(Password::Ask(_)))

@@ -18,18 +18,24 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Makes the keys with `ssh-keygen`.
+    /// Makes Ed25519 keys with `ssh-keygen`.
     ///
     /// # Panics
     /// `ssh-keygen` fails.
     pub fn make() -> Self {
+        Self::of(&["-t", "ed25519"])
+    }
+
+    /// Makes keys of another kind, in the words of `ssh-keygen`. The locked one is Ed25519 all the same.
+    ///
+    /// # Panics
+    /// `ssh-keygen` fails.
+    pub fn of(kind: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let keys = Self { folder };
         for name in ["host", "user", "stranger"] {
-            keygen(
-                &["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"],
-                &keys.path(name),
-            );
+            let arguments = [kind, &["-q", "-N", "", "-C", name, "-f"]].concat();
+            keygen(&arguments, &keys.path(name));
         }
         keygen(
             &["-q", "-t", "ed25519", "-N", "secret", "-C", "locked", "-f"],
@@ -116,7 +122,14 @@ impl Server {
     /// # Panics
     /// The server does not come up in several tries.
     pub fn start(sshd: &Path, more: &str) -> Self {
-        let keys = Keys::make();
+        Self::start_with(sshd, Keys::make(), more)
+    }
+
+    /// The same with keys made before.
+    ///
+    /// # Panics
+    /// The server does not come up in several tries.
+    pub fn start_with(sshd: &Path, keys: Keys, more: &str) -> Self {
         // Root's server wants this folder; another user's does not.
         let _ = fs::create_dir_all("/run/sshd");
         let mut last = String::new();

@@ -20,6 +20,7 @@
 
 mod bulk;
 mod echo;
+mod key_types;
 mod openssh_client;
 mod openssh_client_transfers;
 mod openssh_server;

@@ -45,7 +45,11 @@ impl Ours {
 
     /// A server with settings of the test's own. Password logins are on.
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let keys = Keys::make();
+        Self::with_keys(Keys::make(), change)
+    }
+
+    /// The same with keys made before.
+    pub fn with_keys(keys: Keys, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             password_login: true,
             ..Config::default()
