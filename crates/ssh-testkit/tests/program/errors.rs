@@ -1,0 +1,149 @@
+//! What the clients say when something is wrong: what, with which file or address, status 255, and nothing else.
+
+use std::fs;
+
+use ssh_testkit::running::{Finished, free_port, run};
+
+use crate::bowline::{Peer, bowline};
+
+/// Checks that it failed as `ssh` fails, and said all of `words`.
+fn assert_failed(finished: Finished, words: &[&str]) {
+    let finished = finished.with_code(255);
+    let told = finished.stderr_text();
+    for word in words {
+        assert!(told.contains(word), "{word:?} is not said: {finished}");
+    }
+    for word in ["panicked", "backtrace", "RUST_"] {
+        assert!(!told.contains(word), "{finished}");
+    }
+    assert!(finished.stdout.is_empty(), "{finished}");
+}
+
+#[test]
+fn key_files_that_cannot_be_used() {
+    let peer = Peer::own();
+    fs::write(peer.keys().path("no_key"), "this is no key\n").unwrap();
+    fs::create_dir(peer.keys().path("folder")).unwrap();
+    for (name, words) in [
+        ("missing", &["No such file"][..]),
+        ("no_key", &[]),
+        ("folder", &["directory"]),
+        ("user.pub", &[]),
+        // In batch mode nobody is asked for a passphrase.
+        ("locked", &["passphrase"]),
+    ] {
+        let path = peer.file(name);
+        let finished = run(peer.client("ssh", &["-i", &path]).arg("echo in"));
+        assert_failed(finished, &[words, &[&path]].concat());
+        let finished = run(&mut peer.client("sftp", &["-b", "/dev/null", "-i", &path]));
+        assert_failed(finished, &[words, &[&path]].concat());
+    }
+}
+
+#[test]
+fn ports_and_hosts_that_cannot_be_reached() {
+    let port = free_port().to_string();
+    for command in ["ssh", "sftp"] {
+        let option = format!("Port={port}");
+        let finished = run(&mut bowline(&[
+            command,
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            &option,
+            "127.0.0.1",
+        ]));
+        assert_failed(finished, &["127.0.0.1", &port, "refused"]);
+        let unknown = run(&mut bowline(&[
+            command,
+            "-o",
+            "BatchMode=yes",
+            "no-such-host.invalid",
+        ]));
+        assert_failed(unknown, &["no-such-host.invalid"]);
+    }
+}
+
+#[test]
+fn a_login_that_is_refused() {
+    for peer in Peer::all() {
+        let stranger = peer.file("stranger");
+        let finished = run(peer.bare("ssh").args([
+            "-p",
+            &peer.port().to_string(),
+            "no-such-user@127.0.0.1",
+            "echo in",
+        ]));
+        assert_failed(
+            finished,
+            &["no-such-user@127.0.0.1", "ermission denied", "publickey"],
+        );
+        let known = format!("UserKnownHostsFile={}", peer.file("known_hosts"));
+        let words = ["ssh", "-i", &stranger, "-o", &known, "-o", "BatchMode=yes", "-p"];
+        let finished = run(bowline(&words)
+            .arg(peer.port().to_string())
+            .args(["127.0.0.1", "echo in"]));
+        assert_failed(finished, &["ermission denied", "127.0.0.1"]);
+    }
+}
+
+#[test]
+fn words_that_are_not_understood() {
+    for (words, expected) in [
+        (
+            &["ssh", "-o", "NoSuchOption=1", "host"][..],
+            &["NoSuchOption"][..],
+        ),
+        (&["ssh", "-o", "Prot=1", "host"], &["Prot", "Port"]),
+        (&["ssh", "-o", "Port=http", "host"], &["Port", "http"]),
+        (&["ssh", "-p", "70000", "host"], &["70000"]),
+        (&["ssh", "-c", "no-such-cipher", "host"], &["no-such-cipher"]),
+        (
+            &["ssh", "-o", "KexAlgorithms=curve25519", "host"],
+            &["curve25519"],
+        ),
+        (
+            &["ssh", "-o", "StrictHostKeyChecking=perhaps", "host"],
+            &["StrictHostKeyChecking", "perhaps"],
+        ),
+        (&["ssh", "-Z", "host"], &["-Z"]),
+        (&["ssh", "-F", "/nowhere/config", "host"], &["/nowhere/config"]),
+        (&["ssh", "-E", "/nowhere/log", "host"], &["/nowhere/log"]),
+        (&["ssh"], &["usage:"]),
+        (&["ssh", "-s", "host"], &["subsystem"]),
+        (&["ssh", "-oProxyCommand=x y", "host"], &["ProxyCommand"]),
+        (&["ssh", "--", "-oPort=1"], &["-oPort=1"]),
+    ] {
+        assert_failed(run(&mut bowline(words)), expected);
+    }
+}
+
+#[test]
+fn a_line_of_a_configuration_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display().to_string();
+    for (text, expected) in [
+        (
+            "\n# comment\nNoSuchKeyword yes\n",
+            &["line 3", "NoSuchKeyword"][..],
+        ),
+        (
+            "Host other\n  Port seven\nHost *\n  Port seven\n",
+            &["line 4", "seven"],
+        ),
+        ("Port 22 23\n", &["line 1", "Port"]),
+        ("User \"open\n", &["line 1", "quote"]),
+    ] {
+        fs::write(file.path(), text).unwrap();
+        let finished = run(&mut bowline(&["ssh", "-F", &path, "host", "true"]));
+        assert_failed(finished, &[expected, &[&path]].concat());
+    }
+}
+
+#[test]
+fn the_program_without_a_command_says_how_it_is_used() {
+    for words in [&[][..], &["no-such-command"]] {
+        let finished = run(&mut bowline(words)).with_code(2);
+        assert!(finished.stderr_text().starts_with("usage: bowline"), "{finished}");
+    }
+}

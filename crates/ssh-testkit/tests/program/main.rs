@@ -1,0 +1,32 @@
+//! The program `bowline`, run as its users run it, against itself and against OpenSSH's programs.
+//!
+//! ```text
+//!  ssh      bowline ssh  ──▶ OpenSSH's sshd, bowline sshd
+//!  sftp     bowline sftp ──▶ OpenSSH's sshd, bowline sshd
+//!  sshd     OpenSSH's ssh and sftp ──▶ bowline sshd
+//!  keygen   bowline keygen ⇄ ssh-keygen
+//!  errors   what is said when something is wrong
+//! ```
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test says what must be true by panicking"
+)]
+
+mod bowline;
+#[path = "../interop/bulk.rs"]
+#[allow(dead_code, reason = "the other tests use the rest")]
+mod bulk;
+#[path = "../interop/echo.rs"]
+mod echo;
+mod errors;
+mod keygen;
+mod sftp;
+mod ssh;
+mod sshd;
+mod sshd_settings;
+mod terminal;

@@ -1,0 +1,206 @@
+//! The settings of `bowline sshd`, each seen from outside.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use ssh_testkit::openssh::client_arguments;
+use ssh_testkit::peers;
+use ssh_testkit::running::{Finished, free_port, run};
+
+use crate::bowline::Sshd;
+use crate::echo;
+
+/// OpenSSH's client with `options`, running `command` on `server`.
+fn ssh(server: &Sshd, options: &[&str], command: &str) -> Option<Finished> {
+    let mut line = Command::new(peers::need("ssh")?);
+    line.args(options)
+        .args(client_arguments(&server.keys, server.port))
+        .env_remove("SSH_AUTH_SOCK");
+    Some(run(line.arg(format!("{}@127.0.0.1", peers::user())).arg(command)))
+}
+
+#[test]
+fn only_the_chosen_algorithms_are_offered() {
+    let server = Sshd::start(&[
+        "-o",
+        "Ciphers=aes256-gcm@openssh.com",
+        "-o",
+        "KexAlgorithms=curve25519-sha256",
+    ]);
+    let Some(finished) = ssh(&server, &["-v"], "true") else {
+        return;
+    };
+    let told = finished.with_code(0).stderr_text();
+    assert!(
+        told.contains("kex: algorithm: curve25519-sha256\n")
+            || told.contains("kex: algorithm: curve25519-sha256\r")
+    );
+    assert!(
+        told.contains("client->server cipher: aes256-gcm@openssh.com"),
+        "{told}"
+    );
+    let refused = ssh(&server, &["-c", "aes128-gcm@openssh.com"], "true")
+        .unwrap()
+        .with_code(255);
+    assert!(
+        refused.stderr_text().contains("no matching cipher found"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_configuration_file_is_read_and_the_command_line_is_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("sshd_config").display().to_string();
+    fs::write(
+        &config,
+        "Ciphers aes128-gcm@openssh.com\nForceCommand echo forced\nAcceptEnv BOWLINE_*\n",
+    )
+    .unwrap();
+    let server = Sshd::start(&["-f", &config, "-o", "Ciphers=aes256-gcm@openssh.com"]);
+    let Some(finished) = ssh(&server, &["-v"], "echo asked for") else {
+        return;
+    };
+    let finished = finished.with_code(0);
+    assert_eq!(finished.stdout_text(), "forced\n");
+    assert!(
+        finished.stderr_text().contains("cipher: aes256-gcm@openssh.com"),
+        "{finished}"
+    );
+}
+
+#[test]
+fn environment_variables_are_taken_by_pattern() {
+    let server = Sshd::start(&["-o", "AcceptEnv=BOWLINE_* LANG"]);
+    let options = ["-o", "SetEnv=BOWLINE_ONE=1 OTHER=2 LANG=xx"];
+    let Some(finished) = ssh(&server, &options, "echo \"$BOWLINE_ONE,$OTHER,$LANG\"") else {
+        return;
+    };
+    assert_eq!(finished.with_code(0).stdout_text(), "1,,xx\n");
+}
+
+#[test]
+fn forwards_are_allowed_where_the_settings_say() {
+    let target = echo::start();
+    let allowed = format!("PermitOpen=127.0.0.1:{target}");
+    for (setting, port, is_open) in [
+        ("AllowTcpForwarding=yes", target, true),
+        ("AllowTcpForwarding=no", target, false),
+        (allowed.as_str(), target, true),
+        (allowed.as_str(), free_port(), false),
+        ("PermitOpen=none", target, false),
+    ] {
+        let server = Sshd::start(&["-o", setting]);
+        let Some(program) = peers::need("ssh") else { return };
+        let mut line = Command::new(program);
+        line.args(["-W", &format!("127.0.0.1:{port}")])
+            .args(client_arguments(&server.keys, server.port));
+        let finished = run(line.arg(format!("{}@127.0.0.1", peers::user())));
+        assert_eq!(finished.code == Some(0), is_open, "{setting}: {finished}");
+        assert!(
+            is_open || finished.stderr_text().contains("prohibited"),
+            "{setting}: {finished}"
+        );
+    }
+}
+
+#[test]
+fn a_restricted_key_does_no_more_than_it_may() {
+    let server = Sshd::start(&[]);
+    let file = server.keys.path("authorized_keys");
+    let key = server.keys.public("user");
+    fs::write(
+        &file,
+        format!("restrict,command=\"echo $SSH_ORIGINAL_COMMAND forced\" {key}\n"),
+    )
+    .unwrap();
+    let Some(finished) = ssh(&server, &[], "asked for") else {
+        return;
+    };
+    assert_eq!(finished.with_code(0).stdout_text(), "asked for forced\n");
+    fs::write(&file, format!("no-such-option {key}\n")).unwrap();
+    let refused = ssh(&server, &[], "true").unwrap().with_code(255);
+    assert!(refused.stderr_text().contains("Permission denied"), "{refused}");
+    fs::write(&file, format!("from=\"192.0.2.*\" {key}\n")).unwrap();
+    let _ = ssh(&server, &[], "true").unwrap().with_code(255);
+    fs::write(&file, format!("from=\"127.0.0.0/8\" {key}\n")).unwrap();
+    let _ = ssh(&server, &[], "true").unwrap().with_code(0);
+}
+
+/// Whether the server has closed `stream` within ten seconds, and what it said.
+fn said_until_closed(mut stream: TcpStream) -> Option<(Duration, Vec<u8>)> {
+    let begin = Instant::now();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut said = Vec::new();
+    match stream.read_to_end(&mut said) {
+        Ok(_) => Some((begin.elapsed(), said)),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Some((begin.elapsed(), said)),
+        Err(_) => None,
+    }
+}
+
+#[test]
+fn a_client_that_does_not_log_in_is_sent_away() {
+    let server = Sshd::start(&["-o", "LoginGraceTime=1"]);
+    for said in [&b""[..], b"SSH-2.0-waiting\r\n"] {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        stream.write_all(said).unwrap();
+        let (after, _) = said_until_closed(stream).expect("the connection stays open");
+        assert!(
+            after > Duration::from_millis(700) && after < Duration::from_secs(5),
+            "{after:?}"
+        );
+    }
+}
+
+#[test]
+fn no_more_strangers_than_maxstartups_come_in() {
+    let server = Sshd::start(&["-o", "MaxStartups=2"]);
+    let strangers: Vec<_> = (0..2)
+        .map(|_| TcpStream::connect(("127.0.0.1", server.port)).unwrap())
+        .collect();
+    for mut stranger in &strangers {
+        let mut greeting = [0; 4];
+        stranger.read_exact(&mut greeting).unwrap();
+        assert_eq!(&greeting, b"SSH-");
+    }
+    let third = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let (_, said) = said_until_closed(third).expect("a third stranger came in");
+    assert!(!said.starts_with(b"SSH-"), "{}", String::from_utf8_lossy(&said));
+    drop(strangers);
+    std::thread::sleep(Duration::from_millis(200));
+    let Some(finished) = ssh(&server, &[], "true") else {
+        return;
+    };
+    let _ = finished.with_code(0);
+}
+
+#[test]
+fn maxauthtries_ends_a_guesser() {
+    let server = Sshd::start(&["-o", "MaxAuthTries=2", "-o", "PasswordAuthentication=yes"]);
+    let Some(program) = peers::need("ssh") else { return };
+    let mut line = Command::new(program);
+    line.args([
+        "-v",
+        "-o",
+        "BatchMode=no",
+        "-o",
+        "PreferredAuthentications=password",
+    ]);
+    line.args(["-o", "NumberOfPasswordPrompts=9"]);
+    line.args(client_arguments(&server.keys, server.port))
+        .env_remove("SSH_AUTH_SOCK");
+    line.env("SSH_ASKPASS", server.keys.askpass("a guess"))
+        .env("SSH_ASKPASS_REQUIRE", "force");
+    let finished = run(line.arg(format!("{}@127.0.0.1", peers::user())).arg("true")).with_code(255);
+    let told = finished.stderr_text();
+    assert!(told.contains("Too many authentication failures"), "{finished}");
+    assert_eq!(
+        told.matches("Next authentication method: password").count(),
+        1,
+        "{finished}"
+    );
+}
