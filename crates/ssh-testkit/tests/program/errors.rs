@@ -1,10 +1,14 @@
 //! What the clients say when something is wrong: what, with which file or address, status 255, and nothing else.
 
 use std::fs;
+use std::io::Read;
+use std::process::Stdio;
 
+use ssh_testkit::openssh::client_arguments;
+use ssh_testkit::peers;
 use ssh_testkit::running::{Finished, free_port, run};
 
-use crate::bowline::{Peer, bowline};
+use crate::bowline::{Peer, Sshd, bowline};
 
 /// Checks that it failed as `ssh` fails, and said all of `words`.
 fn assert_failed(finished: Finished, words: &[&str]) {
@@ -146,4 +150,28 @@ fn the_program_without_a_command_says_how_it_is_used() {
         let finished = run(&mut bowline(words)).with_code(2);
         assert!(finished.stderr_text().starts_with("usage: bowline"), "{finished}");
     }
+}
+
+#[test]
+fn a_server_that_goes_away() {
+    let mut server = Sshd::start(&[]);
+    let mut line = bowline(&["ssh"]);
+    line.args(client_arguments(&server.keys, server.port));
+    line.args([&format!("{}@127.0.0.1", peers::user()), "echo ready; sleep 60"]);
+    let mut child = line
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    server.child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(255), "{told}");
+    assert!(
+        told.contains(&format!("127.0.0.1:{}", server.port)) && !told.contains("panicked"),
+        "{told}"
+    );
 }
