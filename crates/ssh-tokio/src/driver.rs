@@ -39,10 +39,11 @@ use crate::kex::DisconnectReason;
 use crate::shared::{Shared, State, sleep};
 use crate::wire::Layer;
 
-/// While more than this waits to be written (or to be looked at), nothing is read: a peer that asks and never reads the
-/// answers is held up by its own full pipe. Bulk data alone, one outbox of 256 KiB on its way and one behind it, never
-/// gets there, so two busy sides never both stop.
-pub const READ_STOP_BYTES: usize = 768 * 1024;
+/// While more than this has been read and not been looked at, nothing more is read. The transport looks at nothing while
+/// its outbox is full of answers ([`Limits::outbox_bytes`](crate::kex::Limits::outbox_bytes)): so a peer that asks and
+/// never reads the answers is held up by its own full pipe. Bulk data alone never fills the outbox so far, which is why
+/// two busy sides never both stop. More than the longest packet.
+pub const READ_STOP_BYTES: usize = 512 * 1024;
 
 /// How often one `poll` goes round before it lets other tasks run.
 const ROUNDS_PER_POLL: usize = 64;
@@ -50,8 +51,11 @@ const ROUNDS_PER_POLL: usize = 64;
 /// How long a clean goodbye may take to leave.
 const CLEAN_FAREWELL: Duration = Duration::from_secs(3);
 
-/// After this much silence the large read blocks are given back.
+/// After this long without anything moving the large buffers are given back.
 const REST_AFTER: Duration = Duration::from_secs(1);
+
+/// What an idle connection may keep for writing, in bytes.
+const QUIET_BYTES: usize = 4 * 1024;
 
 /// What the driver decides by itself.
 #[derive(Debug, Clone)]
@@ -89,10 +93,11 @@ where
         outgoing: Vec::new(),
         sent: 0,
         unflushed: false,
+        spacious: false,
         read_stopped: false,
         broken: None,
         pulse: Pulse::new(config.keepalive, now),
-        heard: now,
+        moved: now,
         timer: Box::pin(sleep_until(now.into())),
         timer_at: None,
         wakes: Wakes::default(),
@@ -116,11 +121,14 @@ pub struct Driver<S> {
     sent: usize,
     /// The stream may still hold back what it has taken.
     unflushed: bool,
+    /// Nothing is to be written, and there is room for much.
+    spacious: bool,
     read_stopped: bool,
     /// The stream takes no more bytes; what it still has to say is read before anybody is told.
     broken: Option<io::Error>,
     pulse: Pulse,
-    heard: Instant,
+    /// When bytes last came, or were taken out of the outbox.
+    moved: Instant,
     timer: Pin<Box<Sleep>>,
     timer_at: Option<Instant>,
     wakes: Wakes,
@@ -163,6 +171,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
                 return Poll::Ready(self.begin_farewell());
             }
             let wrote = self.write(cx);
+            // Readers that were woken go first: what they take is still in the cache, and its block is free again when
+            // the next read wants one.
+            if std::mem::take(&mut self.wakes.readers) {
+                break;
+            }
             let read = match self.read(cx) {
                 Ok(read) => read,
                 Err(why) => {
@@ -188,16 +201,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
         state.driver.needed = false;
         *state.connection.read_buffer() = std::mem::take(&mut self.block);
         self.work(state, now);
-        if self.swap_outbox(state) {
+        if self.swap_outbox(state, now) {
             // Room in the outbox is something that writers may wait for, and packets too.
             self.work(state, now);
         }
         self.block = std::mem::take(state.connection.read_buffer());
-        let waiting = self
+        self.read_stopped = self.block.len() > READ_STOP_BYTES;
+        let write_bytes = self
             .outgoing
-            .len()
-            .saturating_add(state.connection.transmit().len());
-        self.read_stopped = waiting > READ_STOP_BYTES || self.block.len() > READ_STOP_BYTES;
+            .capacity()
+            .max(state.connection.transmit().capacity());
+        self.spacious = self.outgoing.is_empty() && write_bytes > QUIET_BYTES;
         let over = state.ended.is_some();
         state.driver.idle = self.outgoing.is_empty();
         state.driver.armed = state.connection.deadline();
@@ -236,17 +250,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
             Err(silent) => state.end(Error::KeepaliveTimeout { silent }, &mut self.wakes.tasks),
         }
         if self.rest_due().is_some_and(|due| due <= now) {
-            self.blocks.rest(state.connection.read_buffer());
+            self.rest(state);
+        }
+    }
+
+    /// An idle connection holds no bulk buffer.
+    fn rest(&mut self, state: &mut State) {
+        self.spacious = false;
+        self.blocks.rest(state.connection.read_buffer());
+        for buffer in [&mut self.outgoing, state.connection.transmit()] {
+            if buffer.is_empty() {
+                *buffer = Vec::new();
+            }
         }
     }
 
     /// Takes the outbox if the last one is gone. True if that made room in it.
-    fn swap_outbox(&mut self, state: &mut State) -> bool {
+    fn swap_outbox(&mut self, state: &mut State, now: Instant) -> bool {
         let outbox = state.connection.transmit();
         if !self.outgoing.is_empty() || outbox.is_empty() {
             return false;
         }
         std::mem::swap(outbox, &mut self.outgoing);
+        self.moved = now;
         state.connection.transmitted(self.outgoing.len());
         true
     }
@@ -307,8 +333,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
             Poll::Ready(Ok(0)) => Err(self.broken.take().map_or(Error::PeerClosed, Error::Io)),
             Poll::Ready(Ok(count)) => {
                 self.blocks.filled(count, room);
-                self.heard = now();
-                self.pulse.heard(self.heard);
+                self.moved = now();
+                self.pulse.heard(self.moved);
                 Ok(true)
             }
             Poll::Ready(Err(error)) => Err(Error::Io(self.broken.take().unwrap_or(error))),
@@ -337,11 +363,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
         true
     }
 
-    /// When the large blocks are to be given back.
+    /// When the large buffers are to be given back.
     fn rest_due(&self) -> Option<Instant> {
-        self.blocks
-            .is_bulk()
-            .then(|| self.heard.checked_add(REST_AFTER))
+        (self.blocks.is_bulk() || self.spacious)
+            .then(|| self.moved.checked_add(REST_AFTER))
             .flatten()
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct Wakes {
     pub(crate) tasks: Vec<Waker>,
     /// How many entries the incoming queue gained.
     pub(crate) arrivals: usize,
+    /// Tasks that read are among them.
+    pub(crate) readers: bool,
     /// Those are to try again who were told to wait until keys are changed.
     pub(crate) patient: bool,
 }
@@ -36,7 +38,12 @@ impl State {
     /// Brings one event to its place.
     pub(crate) fn dispatch(&mut self, event: Event, wakes: &mut Wakes) {
         match event {
-            Event::Readable(id, stream) => wakes.tasks.extend(self.readable(id, stream)),
+            Event::Readable(id, stream) => {
+                if let Some(reader) = self.readable(id, stream) {
+                    wakes.tasks.push(reader);
+                    wakes.readers = true;
+                }
+            }
             Event::Writable(id) => {
                 if let Some(slot) = self.slots.get_mut(&id) {
                     slot.wakers.writers(&mut wakes.tasks);
