@@ -91,9 +91,11 @@ impl Plan {
         let config = self.config()?;
         let (host_keys, credentials) = (self.host_keys()?, self.credentials()?);
         let address = (self.host.as_str(), self.port);
-        Client::connect_with(&config, address, &self.user, host_keys, credentials)
+        let client = Client::connect_with(&config, address, &self.user, host_keys, credentials)
             .await
-            .map_err(|error| harmless(&error.to_string()))
+            .map_err(|error| harmless(&error.to_string()))?;
+        tell_what_stands(&client);
+        Ok(client)
     }
 
     fn config(&self) -> Result<Config, String> {
@@ -208,6 +210,22 @@ impl Plan {
             .log_level
             .is_some_and(|level| level <= LogLevel::Error)
     }
+}
+
+/// For `-v`: who answered, and what was agreed on.
+fn tell_what_stands(client: &Client) {
+    let negotiated = client.negotiated();
+    tracing::debug!("remote software: {}", harmless(&client.server_identification()));
+    tracing::debug!(
+        "kex: {}, host key: {}",
+        negotiated.kex.name,
+        negotiated.host_key.name
+    );
+    let (out, back) = (&negotiated.outgoing, &negotiated.incoming);
+    let mac = |direction: &ssh_client::kex::Direction| direction.mac.map_or("<implicit>", |mac| mac.name);
+    tracing::debug!("client->server cipher: {} MAC: {}", out.cipher.name, mac(out));
+    tracing::debug!("server->client cipher: {} MAC: {}", back.cipher.name, mac(back));
+    tracing::debug!("authenticated to {} as {}", client.address(), client.user());
 }
 
 fn keepalive(interval: Duration, count_max: Option<u32>) -> Option<ssh_client::Keepalive> {

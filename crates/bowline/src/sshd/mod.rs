@@ -80,6 +80,9 @@ async fn listen(
     says_where: bool,
     log_file: Option<&Path>,
 ) -> Result<(), String> {
+    // Before anybody is told that the server listens: whoever hears it may end it at once.
+    let stop = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+    let (mut terminate, mut interrupt) = (stop(SignalKind::terminate())?, stop(SignalKind::interrupt())?);
     let mut listening: Vec<Listening> = Vec::new();
     for address in addresses {
         let one = server.listen(*address).await.map_err(|error| error.to_string())?;
@@ -95,8 +98,6 @@ async fn listen(
     if background::is_copy() {
         background::let_go()?;
     }
-    let stop = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
-    let (mut terminate, mut interrupt) = (stop(SignalKind::terminate())?, stop(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
