@@ -281,6 +281,10 @@ fn the_registries_match_the_algorithms_page() {
         documented("MACs"),
         names(wire::mac::ALL.iter().map(|each| each.name).collect())
     );
+    assert_eq!(
+        documented("Compression"),
+        names(wire::compression::ALL.iter().map(|each| each.name).collect())
+    );
 }
 
 #[test]

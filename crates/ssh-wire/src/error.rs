@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::compression::CompressionError;
+
 /// Why bytes are not the SSH value they should be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -92,6 +94,9 @@ pub enum PacketError {
     /// The packet has no payload: not even a message number.
     #[error("a packet without a payload")]
     EmptyPayload,
+    /// The payload could not be decompressed.
+    #[error(transparent)]
+    Compression(#[from] CompressionError),
     /// The sequence number came round before any keys were agreed.
     #[error("the sequence number came round during the first key exchange")]
     SequenceWrapped,
@@ -121,6 +126,9 @@ pub enum SealError {
     /// 2^32 packets left under the same keys.
     #[error("2^32 packets left under the same keys")]
     KeyWornOut,
+    /// The payload could not be compressed: a fault of the method.
+    #[error("a payload could not be compressed")]
+    Compression,
     /// The cipher refused the packet: its keys cannot protect it.
     #[error("the cipher refused to protect a packet")]
     Refused,

@@ -11,12 +11,13 @@
 //!
 //! ```text
 //!           ┌────────────────────────┐   ┌────────────────────────────────┐
-//!  bytes ──▶│ IdentificationReader   │──▶│ Opener: length, Open, padding  │──▶ Packet ──▶ rooms above
+//!  bytes ──▶│ IdentificationReader   │──▶│ Opener: length, Open, Inflate  │──▶ Packet ──▶ rooms above
 //!           └────────────────────────┘   └────────────────────────────────┘
 //!                                        ┌────────────────────────────────┐
-//!  bytes ◀───────────────────────────────│ Sealer: encode, pad, Seal      │◀── a message
+//!  bytes ◀───────────────────────────────│ Sealer: encode, Deflate, Seal  │◀── a message
 //!                                        └────────────────────────────────┘
 //!                          Open and Seal are made from a Cipher, a Mac and keys: `protection`
+//!                          Inflate and Deflate, where agreed on, from a Compression
 //! ```
 //!
 //! What lives here: [`Reader`] and [`Writer`], the [`message!`] table form, the identification exchange
@@ -24,7 +25,7 @@
 //! and [`Layer`], the door every room above has. What does not: the meaning of any message, the role (client or
 //! server), sockets, clocks, system randomness, and blocks of memory to read into, which a driver brings.
 //!
-//! What is deliberately absent: CBC modes, UMAC, SHA-1 MACs and compression.
+//! What is deliberately absent: CBC modes, UMAC and SHA-1 MACs.
 
 #![forbid(unsafe_code)]
 
@@ -48,7 +49,7 @@ mod writer;
 pub use bytes;
 pub use cipher::Cipher;
 pub use codec::{Decode, Encode, Rest, Secret};
-pub use compression::Compression;
+pub use compression::{Compression, CompressionError};
 pub use error::{DecodeError, IntegrityError, KeysError, PacketError, SealError};
 pub use identification::{Identification, IdentificationError};
 pub use layer::Layer;

@@ -30,8 +30,12 @@ pub const MIN_PACKET_BYTES: usize = 1 + MIN_PADDING_BYTES;
 /// The least padding (RFC 4253 §6).
 pub const MIN_PADDING_BYTES: usize = 4;
 
-/// The largest payload a [`Sealer`] takes: what always fits [`MAX_PACKET_BYTES`], whatever the padding.
-pub const MAX_PAYLOAD_BYTES: usize = MAX_PACKET_BYTES - 1 - MAX_PADDING_BYTES;
+/// The largest payload a [`Sealer`] takes: what always fits [`MAX_PACKET_BYTES`], whatever the padding, and even when
+/// compression makes it longer. Deflate adds far less than an eighth to what it cannot shrink.
+pub const MAX_PAYLOAD_BYTES: usize = MAX_PACKET_BYTES / 8 * 7;
+
+/// The most that compression may make of a payload: what always fits [`MAX_PACKET_BYTES`], whatever the padding.
+const MAX_COMPRESSED_BYTES: usize = MAX_PACKET_BYTES - 1 - MAX_PADDING_BYTES;
 
 /// The most packets one set of keys may protect. Every nonce and every MAC input holds a number that repeats after
 /// that many. RFC 4344 §3.1 asks for new keys long before.

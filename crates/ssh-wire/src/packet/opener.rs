@@ -1,9 +1,9 @@
-//! Bytes become packets (RFC 4253 §6): length, integrity, padding, sequence numbers.
+//! Bytes become packets (RFC 4253 §6): length, integrity, padding, sequence numbers, decompression.
 //!
 //! ```text
 //!               head complete, length allowed            whole packet there, intact
 //!  ExpectHead ────────────────────────────▶ ExpectRest ────────────────────────────▶ ExpectHead, a Packet
-//!      │ length not allowed                      │ not intact, or badly padded
+//!      │ length not allowed                      │ not intact, badly padded, or not inflated
 //!      ▼                                         ▼
 //!    Failed: the same error for ever           Failed
 //! ```
@@ -18,6 +18,7 @@ use super::{
     HEADER_BYTES, LENGTH_BYTES, MAX_PACKET_BYTES, MAX_PACKETS_PER_KEY, MIN_PACKET_BYTES, MIN_PADDING_BYTES,
     Packet,
 };
+use crate::compression::{Compression, Inflate, Stage};
 use crate::{IntegrityError, PacketError, u32_saturating, usize_from};
 
 /// Payloads below this are copied out of the read buffer: a slice keeps the whole block that it stands in, and a
@@ -30,6 +31,7 @@ pub struct Opener {
     unread: BytesMut,
     protection: Box<dyn Open>,
     shape: Shape,
+    compression: Stage<dyn Inflate>,
     state: State,
     sequence: u32,
     bytes: u64,
@@ -54,6 +56,7 @@ impl Opener {
             unread: BytesMut::new(),
             protection: Box::new(Plain),
             shape: Open::shape(&Plain),
+            compression: Stage::new(|method| method.inflating()),
             state: State::ExpectHead,
             sequence: 0,
             bytes: 0,
@@ -97,6 +100,18 @@ impl Opener {
         if reset_sequence {
             self.sequence = 0;
         }
+    }
+
+    /// Changes compression, together with the keys: what follows the packet that was returned last is a new stream,
+    /// or none yet if the method waits for [`log_in`](Self::log_in) and that was not called.
+    pub fn set_compression(&mut self, method: &'static Compression) {
+        self.compression.change(method);
+    }
+
+    /// Says that somebody is logged in: what follows the packet that was returned last is compressed if the method
+    /// waited for that ([`Start::Login`](crate::compression::Start::Login)).
+    pub fn log_in(&mut self) {
+        self.compression.log_in();
     }
 
     /// The sequence number of the next packet.
@@ -150,7 +165,16 @@ impl Opener {
         let payload_bytes = unpad(packet, length)?;
         let sequence = self.count(whole)?;
         self.state = State::ExpectHead;
-        let payload = self.take(whole, payload_bytes);
+        let payload = match self.compression.stream() {
+            None => self.take(whole, payload_bytes),
+            Some(stream) => {
+                let payload_end = HEADER_BYTES.saturating_add(payload_bytes);
+                let compressed = self.unread.get(HEADER_BYTES..payload_end).unwrap_or_default();
+                let payload = stream.inflate(compressed)?;
+                self.unread.advance(whole);
+                payload
+            }
+        };
         Ok(Some(Packet { sequence, payload }))
     }
 

@@ -1,4 +1,5 @@
-//! Messages become bytes (RFC 4253 §6): encoded behind a gap in the outbox, padded, protected where they stand.
+//! Messages become bytes (RFC 4253 §6): encoded behind a gap in the outbox, compressed if so agreed, padded, protected
+//! where they stand.
 //!
 //! ```text
 //!  outbox  │ sealed │ sealed │ gap 5 │ message … → padding → tag │
@@ -8,7 +9,11 @@ use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use super::protection::{Plain, Seal, Shape};
-use super::{HEADER_BYTES, LENGTH_BYTES, MAX_PACKETS_PER_KEY, MAX_PAYLOAD_BYTES, MIN_PADDING_BYTES};
+use super::{
+    HEADER_BYTES, LENGTH_BYTES, MAX_COMPRESSED_BYTES, MAX_PACKETS_PER_KEY, MAX_PAYLOAD_BYTES,
+    MIN_PADDING_BYTES,
+};
+use crate::compression::{Compression, Deflate, Stage};
 use crate::identification::Identification;
 use crate::{Message, SealError, Writer, u32_saturating};
 
@@ -29,6 +34,7 @@ pub struct Sealer {
     outbox: Vec<u8>,
     protection: Box<dyn Seal>,
     shape: Shape,
+    compression: Stage<dyn Deflate>,
     padding: ChaCha20Rng,
     sequence: u32,
     bytes: u64,
@@ -45,6 +51,7 @@ impl Sealer {
             outbox: Vec::new(),
             protection: Box::new(Plain),
             shape: Seal::shape(&Plain),
+            compression: Stage::new(|method| method.deflating()),
             padding: ChaCha20Rng::from_seed(padding_seed),
             sequence: 0,
             bytes: 0,
@@ -109,6 +116,18 @@ impl Sealer {
         if reset_sequence {
             self.sequence = 0;
         }
+    }
+
+    /// Changes compression, together with the keys: what is sealed from now on is a new stream, or none yet if the
+    /// method waits for [`log_in`](Self::log_in) and that was not called.
+    pub fn set_compression(&mut self, method: &'static Compression) {
+        self.compression.change(method);
+    }
+
+    /// Says that somebody is logged in: what is sealed from now on is compressed if the method waited for that
+    /// ([`Start::Login`](crate::compression::Start::Login)).
+    pub fn log_in(&mut self) {
+        self.compression.log_in();
     }
 
     /// The bytes to send. Take some from the front, or swap the whole vector for an empty one, and say how many were
@@ -182,7 +201,7 @@ impl Sealer {
     /// Completes and protects the packet that begins at `start` with a gap and a payload.
     fn protect(&mut self, start: usize, multiple: usize) -> Result<u32, SealError> {
         let header_end = start.saturating_add(HEADER_BYTES);
-        let payload_bytes = self.outbox.len().saturating_sub(header_end);
+        let mut payload_bytes = self.outbox.len().saturating_sub(header_end);
         match payload_bytes {
             0 => return Err(SealError::EmptyPayload),
             1..=MAX_PAYLOAD_BYTES => {}
@@ -194,6 +213,9 @@ impl Sealer {
         }
         if self.packets >= MAX_PACKETS_PER_KEY {
             return Err(SealError::KeyWornOut);
+        }
+        if let Some(stream) = self.compression.stream() {
+            payload_bytes = compress(stream, &mut self.outbox, header_end)?;
         }
         let padding = self.pad(payload_bytes, multiple);
         let length = payload_bytes.saturating_add(1).saturating_add(padding);
@@ -235,6 +257,18 @@ impl Sealer {
         }
         padding
     }
+}
+
+/// Replaces the payload that begins at `start` with its compressed form and returns the length of that.
+fn compress(stream: &mut dyn Deflate, outbox: &mut Vec<u8>, start: usize) -> Result<usize, SealError> {
+    let mut compressed = Vec::new();
+    stream.deflate(outbox.get(start..).unwrap_or_default(), &mut compressed)?;
+    if compressed.len() > MAX_COMPRESSED_BYTES {
+        return Err(SealError::Compression);
+    }
+    outbox.truncate(start);
+    outbox.extend_from_slice(&compressed);
+    Ok(compressed.len())
 }
 
 impl std::fmt::Debug for Sealer {

@@ -1,6 +1,8 @@
 //! What a peer, or somebody in between, can do to packets, and what must happen (attack classes B9, B18, B19).
 
-use ssh_wire::{IntegrityError, MAX_PACKET_BYTES, Opener, PacketError, SealError, Sealer, protection};
+use ssh_wire::{
+    IntegrityError, MAX_PACKET_BYTES, MAX_PAYLOAD_BYTES, Opener, PacketError, SealError, Sealer, protection,
+};
 
 use crate::suites::{Dice, Suite, deliver, payload, sealed, suites};
 
@@ -277,7 +279,7 @@ fn bad_padding_is_refused_before_any_keys() {
 fn a_declared_length_reserves_nothing() {
     for suite in suites() {
         let (mut sealer, mut opener) = suite.ends();
-        sealer.seal_payload(&payload(260_000));
+        sealer.seal_payload(&payload(MAX_PAYLOAD_BYTES));
         let packet = sealed(&mut sealer);
         let mut received = 0;
         for piece in packet[..packet.len() - 1].chunks(997) {
