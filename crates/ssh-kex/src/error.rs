@@ -241,6 +241,7 @@ impl Fatal for Error {
             Self::Identification(IdentificationError::Version { .. }) => Blame::Version,
             Self::Identification(IdentificationError::Closed { .. }) => Blame::Gone,
             Self::Packet(PacketError::Integrity(_)) => Blame::Integrity,
+            Self::Packet(PacketError::Compression(_)) => Blame::Compression,
             Self::Identification(_) | Self::Packet(_) => Blame::Protocol,
             Self::Disconnected { .. } | Self::Closed => Blame::Gone,
             Self::HostKeyRejected { .. } => Blame::HostKey,

@@ -13,10 +13,14 @@ pub(crate) struct HoldQueue {
     bytes: usize,
 }
 
-struct Held {
-    // A password may be among them.
-    payload: Zeroizing<Vec<u8>>,
-    hides_length: bool,
+enum Held {
+    Message {
+        // A password may be among them.
+        payload: Zeroizing<Vec<u8>>,
+        hides_length: bool,
+    },
+    /// What was said last tells the peer that it is logged in.
+    LoggedIn,
 }
 
 /// What one held message costs beside its payload, in bytes, so that tiny ones cannot pile up for free.
@@ -34,21 +38,36 @@ impl HoldQueue {
             return false;
         }
         self.bytes = bytes;
-        self.messages.push_back(Held {
+        self.messages.push_back(Held::Message {
             payload,
             hides_length,
         });
         true
     }
 
+    /// Remembers that somebody is logged in from here on: [`Sealer::log_in`] in its turn.
+    pub(crate) fn log_in(&mut self) {
+        self.messages.push_back(Held::LoggedIn);
+    }
+
     /// Seals everything, in order.
     pub(crate) fn flush(&mut self, sealer: &mut Sealer) {
         self.bytes = 0;
         for held in std::mem::take(&mut self.messages) {
-            if held.hides_length {
-                sealer.seal_hiding_length(&Encoded(&held.payload));
-            } else {
-                sealer.seal_payload(&held.payload);
+            match held {
+                Held::LoggedIn => sealer.log_in(),
+                Held::Message {
+                    payload,
+                    hides_length: true,
+                } => {
+                    sealer.seal_hiding_length(&Encoded(&payload));
+                }
+                Held::Message {
+                    payload,
+                    hides_length: false,
+                } => {
+                    sealer.seal_payload(&payload);
+                }
             }
         }
     }
@@ -71,7 +90,7 @@ impl Message for Encoded<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Opener;
+    use crate::wire::{Opener, compression};
 
     #[test]
     fn order_is_kept_and_the_limit_holds() {
@@ -90,5 +109,25 @@ mod tests {
             assert_eq!(opener.next().unwrap().unwrap().payload, expected);
         }
         assert_eq!(opener.next().unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_held_behind_a_login_is_compressed() {
+        let mut queue = HoldQueue::default();
+        for _ in 0..2 {
+            assert!(queue.push(vec![80; 600], false, 4096));
+            queue.log_in();
+        }
+        let mut sealer = Sealer::new([0; 32]);
+        sealer.set_compression(&compression::ZLIB_OPENSSH);
+        queue.flush(&mut sealer);
+        let mut opener = Opener::new();
+        opener.set_compression(&compression::ZLIB_OPENSSH);
+        opener.read_buffer().extend_from_slice(sealer.outbox());
+        assert!(sealer.outbox_len() < 700, "one of them is");
+        for _ in 0..2 {
+            assert_eq!(opener.next().unwrap().unwrap().payload, vec![80; 600]);
+            opener.log_in();
+        }
     }
 }

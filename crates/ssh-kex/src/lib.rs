@@ -24,7 +24,7 @@
 //!
 //! What is deliberately absent: sockets, clocks and system randomness (`now` and the generator are arguments); sending a
 //! guessed key exchange packet (a wrong guess costs more than the half round trip a right one saves, and peers exist that
-//! stumble over it); negotiating compression other than `none`; any list of algorithm names beside the registries.
+//! stumble over it); any list of algorithm names beside the registries.
 
 #![forbid(unsafe_code)]
 

@@ -85,6 +85,17 @@ impl Preferences {
     pub fn edit_macs(&mut self, edit: &str) -> Result<(), PreferenceError> {
         apply(edit, mac::ALL, &mut self.macs, "MAC")
     }
+
+    /// Edits the compression methods, as [`edit_kex`](Self::edit_kex) does. `^zlib@openssh.com` is what OpenSSH's
+    /// `Compression yes` asks of a client.
+    pub fn edit_compression(&mut self, edit: &str) -> Result<(), PreferenceError> {
+        apply(
+            edit,
+            compression::ALL,
+            &mut self.compression,
+            "compression method",
+        )
+    }
 }
 
 /// Why an edit was not made; the list is as it was.
@@ -136,16 +147,7 @@ macro_rules! registered {
         }
     )*};
 }
-registered!(Method, SignatureAlgorithm, Cipher, Mac);
-
-impl Registered for Compression {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-    fn tier(&self) -> Tier {
-        Tier::Recommended
-    }
-}
+registered!(Method, SignatureAlgorithm, Cipher, Mac, Compression);
 
 /// A registry's default list, up to a tier.
 pub(crate) fn by_tier<T: Registered>(all: &[&'static T], last: Tier) -> Vec<&'static T> {
@@ -364,6 +366,32 @@ mod tests {
         };
         one.edit_kex("+mlkem768x25519-sha256").unwrap();
         assert_eq!(names(&one.kex), "curve25519-sha256,mlkem768x25519-sha256");
+    }
+
+    #[test]
+    fn nobody_offers_compression_before_login_unless_asked_by_name() {
+        for preferences in [Preferences::for_client(), Preferences::for_server()] {
+            assert_eq!(names(&preferences.compression), "none,zlib@openssh.com");
+        }
+        for (edit, expected) in [
+            ("^zlib@openssh.com", "zlib@openssh.com,none"),
+            ("none", "none"),
+            ("-zlib@openssh.com", "none"),
+            ("zlib*", "zlib@openssh.com"),
+            ("+*", "none,zlib@openssh.com"),
+            ("+zlib", "none,zlib@openssh.com,zlib"),
+        ] {
+            let mut preferences = Preferences::default();
+            preferences.edit_compression(edit).unwrap();
+            assert_eq!(names(&preferences.compression), expected, "{edit}");
+        }
+        let error = Preferences::default()
+            .edit_compression("zlib@openssh")
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "unknown compression method `zlib@openssh`; did you mean `zlib@openssh.com`?"
+        );
     }
 
     #[test]

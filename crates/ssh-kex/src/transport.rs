@@ -188,15 +188,27 @@ impl Transport {
     }
 
     /// Says that somebody is logged in. From now on messages nobody knows are answered with UNIMPLEMENTED instead of
-    /// ending the connection, pings are answered, EXT_INFO is over, and worn keys are changed.
-    pub const fn authenticated(&mut self) {
+    /// ending the connection, pings are answered, EXT_INFO is over, worn keys are changed, and what is sent and received
+    /// from here on is compressed if that waited for a login: call this right behind USERAUTH_SUCCESS.
+    pub fn authenticated(&mut self) {
         self.settled = Place::AfterLogin;
+        let is_server = self.link.role == Role::Server;
+        if is_server && self.exchange.holds_messages() {
+            // Our USERAUTH_SUCCESS is among them.
+            self.held.log_in();
+        } else {
+            self.link.wire.sealer.log_in();
+        }
+        // A client that changes keys hears of its login behind our NEWKEYS and its own.
+        if !(is_server && self.is_exchanging()) {
+            self.link.wire.opener.log_in();
+        }
     }
 
     /// Asks for new keys now, unless they are being changed already. For after login: OpenSSH ends a connection on
     /// which somebody asks earlier.
     pub fn start_rekey(&mut self, now: Instant) {
-        if matches!(self.exchange, Exchange::Idle) && !self.is_over() {
+        if !self.is_exchanging() && !self.is_over() {
             self.begin_exchange(now);
         }
     }
@@ -221,6 +233,10 @@ impl Transport {
             self.link.say_farewell(reason, text);
             self.end = End::Ours;
         }
+    }
+
+    const fn is_exchanging(&self) -> bool {
+        !matches!(self.exchange, Exchange::Idle)
     }
 
     const fn is_over(&self) -> bool {
@@ -422,6 +438,9 @@ impl Transport {
                 self.negotiated = completed.negotiated;
                 self.trust = completed.trust;
                 self.since = now;
+                if self.settled == Place::AfterLogin {
+                    self.link.wire.opener.log_in();
+                }
                 Some(TransportEvent::Rekeyed)
             }
         };
@@ -455,9 +474,8 @@ impl Transport {
     }
 
     fn check_deadline(&self, now: Instant) -> Result<(), Error> {
-        let exchanging = !matches!(self.exchange, Exchange::Idle);
         match self.deadline() {
-            Some(deadline) if exchanging && now >= deadline => Err(Error::Timeout(Phase::Rekey)),
+            Some(deadline) if self.is_exchanging() && now >= deadline => Err(Error::Timeout(Phase::Rekey)),
             _ => Ok(()),
         }
     }

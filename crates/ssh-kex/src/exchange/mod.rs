@@ -324,6 +324,7 @@ impl Settled {
         let sealer = &mut link.wire.sealer;
         sealer.seal(&NewKeys {});
         sealer.set_protection(sealing, strict.is_on());
+        sealer.set_compression(outgoing.direction.compression);
         if tells_extensions {
             let names = link.config.login_signatures.iter().map(|each| each.name);
             sealer.seal_payload(&ext_info::of_server(names));
@@ -393,9 +394,9 @@ impl ExpectNewKeys {
         let _: NewKeys = packet
             .decode()
             .map_err(Misbehaviour::malformed(<NewKeys as Message>::NAME))?;
-        link.wire
-            .opener
-            .set_protection(self.opening, self.completed.strict.is_on());
+        let opener = &mut link.wire.opener;
+        opener.set_protection(self.opening, self.completed.strict.is_on());
+        opener.set_compression(self.completed.negotiated.incoming.compression);
         Ok(self.completed)
     }
 }

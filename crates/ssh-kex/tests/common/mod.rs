@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chacha20::ChaCha20Rng;
 use ssh_kex::keys::{PrivateKey, PublicKey, Signer};
 use ssh_kex::wire::rand_core::{CryptoRng, Rng, SeedableRng};
-use ssh_kex::wire::{Layer, Packet};
+use ssh_kex::wire::{Layer, Packet, number};
 use ssh_kex::{
     Config, Error, Extensions, Handshake, HandshakeEvent, HostKeyOffer, HostKeyVerdict, Role, Transport,
     TransportEvent,
@@ -53,6 +53,8 @@ pub(crate) struct Seat {
     machine: Machine,
     pub(crate) now: Instant,
     pub(crate) verdict: Verdict,
+    /// As a client: takes USERAUTH_SUCCESS for what it says.
+    pub(crate) logs_in: bool,
     pub(crate) pending: Option<HostKeyOffer>,
     pub(crate) offered: Vec<PublicKey>,
     pub(crate) packets: Vec<Packet>,
@@ -93,6 +95,7 @@ impl Seat {
             machine: Machine::Handshake(Box::new(handshake)),
             now,
             verdict: Verdict::Accept,
+            logs_in: false,
             pending: None,
             offered: Vec::new(),
             packets: Vec::new(),
@@ -173,7 +176,12 @@ impl Seat {
 
     fn note(&mut self, event: TransportEvent) {
         match event {
-            TransportEvent::Packet(packet) => self.packets.push(packet),
+            TransportEvent::Packet(packet) => {
+                if self.logs_in && packet.number() == number::USERAUTH_SUCCESS {
+                    self.transport().authenticated();
+                }
+                self.packets.push(packet);
+            }
             TransportEvent::Extensions(extensions) => self.extensions = Some(extensions),
             TransportEvent::Rekeyed => self.rekeyed += 1,
             TransportEvent::HostKey(offer) => self.take_offer(offer),

@@ -8,7 +8,8 @@ use ssh_kex::method::{ClientHalf, ClientStep, Method, ServerStep, find};
 use ssh_kex::wire::bytes::Buf;
 use ssh_kex::wire::rand_core::Rng;
 use ssh_kex::wire::{
-    Cipher, DirectionKeys, Encode, NameList, Packet, Packetizer, Writer, cipher, number, protection,
+    Cipher, Compression, DirectionKeys, Encode, NameList, Packet, Packetizer, Writer, cipher, compression,
+    number, protection,
 };
 use ssh_kex::{Agreement, Role, SharedSecret, ext_info, strict};
 
@@ -31,6 +32,8 @@ pub(crate) enum Position {
 pub(crate) struct Traits {
     pub(crate) method: &'static Method,
     pub(crate) cipher: &'static Cipher,
+    /// What it names, and inflates with. What it sends it does not compress by itself.
+    pub(crate) compression: &'static Compression,
     /// Puts its marker for strict key exchange into its first KEXINIT.
     pub(crate) strict: bool,
     /// Puts `ext-info-c` into its first KEXINIT.
@@ -51,6 +54,7 @@ impl Default for Traits {
         Self {
             method: find("curve25519-sha256").unwrap(),
             cipher: &cipher::AES128_GCM,
+            compression: &compression::NONE,
             strict: true,
             ext_info: false,
             follows: false,
@@ -201,8 +205,8 @@ impl Raw {
             encryption_algorithms_server_to_client: list(self.traits.cipher.name),
             mac_algorithms_client_to_server: list(""),
             mac_algorithms_server_to_client: list(""),
-            compression_algorithms_client_to_server: list("none"),
-            compression_algorithms_server_to_client: list("none"),
+            compression_algorithms_client_to_server: list(self.traits.compression.name),
+            compression_algorithms_server_to_client: list(self.traits.compression.name),
             languages_client_to_server: list(""),
             languages_server_to_client: list(""),
             first_kex_packet_follows: self.traits.follows,
@@ -296,6 +300,7 @@ impl Raw {
         self.wire
             .opener
             .set_protection(protection::opening(&keys).unwrap(), self.traits.strict);
+        self.wire.opener.set_compression(self.traits.compression);
     }
 
     /// Sends our NEWKEYS and seals with the new keys from there.
