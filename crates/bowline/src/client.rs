@@ -105,6 +105,8 @@ impl Plan {
             kex: options.kex_algorithms.as_deref(),
             ciphers: options.ciphers.as_deref(),
             macs: options.macs.as_deref(),
+            // As OpenSSH does: a server that compresses only may still have it when nobody asked.
+            compression: (options.compression == Some(true)).then_some("^zlib@openssh.com"),
             host_keys: options.host_key_algorithms.as_deref(),
             rekey: options.rekey_limit,
         };
@@ -223,8 +225,14 @@ fn tell_what_stands(client: &Client) {
     );
     let (out, back) = (&negotiated.outgoing, &negotiated.incoming);
     let mac = |direction: &ssh_client::kex::Direction| direction.mac.map_or("<implicit>", |mac| mac.name);
-    tracing::debug!("client->server cipher: {} MAC: {}", out.cipher.name, mac(out));
-    tracing::debug!("server->client cipher: {} MAC: {}", back.cipher.name, mac(back));
+    for (way, direction) in [("client->server", out), ("server->client", back)] {
+        tracing::debug!(
+            "{way} cipher: {} MAC: {} compression: {}",
+            direction.cipher.name,
+            mac(direction),
+            direction.compression.name
+        );
+    }
     tracing::debug!("authenticated to {} as {}", client.address(), client.user());
 }
 

@@ -12,6 +12,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) ciphers: Option<&'a str>,
     /// `MACs`
     pub(crate) macs: Option<&'a str>,
+    /// What `Compression` makes of the list of methods.
+    pub(crate) compression: Option<&'a str>,
     /// `HostKeyAlgorithms`
     pub(crate) host_keys: Option<&'a str>,
     /// `RekeyLimit`
@@ -29,6 +31,7 @@ impl Settings<'_> {
             self.kex.map(|list| preferences.edit_kex(list)),
             self.ciphers.map(|list| preferences.edit_ciphers(list)),
             self.macs.map(|list| preferences.edit_macs(list)),
+            self.compression.map(|list| preferences.edit_compression(list)),
             self.host_keys.map(|list| preferences.edit_host_keys(list)),
         ];
         for edit in edits.into_iter().flatten() {

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) const USAGE: &str =
-    "usage: bowline sftp [-pqrv] [-b batchfile] [-c cipher] [-F configfile] [-i identity]
+    "usage: bowline sftp [-Cpqrv] [-b batchfile] [-c cipher] [-F configfile] [-i identity]
                     [-o Key=value] [-P port] [user@]host[:path]";
 
 /// Reads the command line.
@@ -42,6 +42,7 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Arguments, String> {
     let mut host = None;
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
+            Short('C') => common.flag("Compression", "yes")?,
             Short('q') => common.quiet = true,
             Short('v') => common.verbose = common.verbose.saturating_add(1),
             Short('p') => preserve = true,

@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) const USAGE: &str =
-    "usage: bowline ssh [-nqsTv] [-c cipher] [-E logfile] [-F configfile] [-i identity]
+    "usage: bowline ssh [-CnqsTv] [-c cipher] [-E logfile] [-F configfile] [-i identity]
                    [-l user] [-m macs] [-o Key=value] [-p port] [user@]host [command]";
 
 /// Reads the command line. Flags may stand before and behind the host, until the command begins.
@@ -37,6 +37,7 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Arguments, String> {
             Short('n') => null_input = true,
             // Without a terminal on the other side there is nothing to turn off yet.
             Short('T') => {}
+            Short('C') => common.flag("Compression", "yes")?,
             Short('q') => common.quiet = true,
             Short('v') => common.verbose = common.verbose.saturating_add(1),
             Short(letter @ ('b' | 'c' | 'E' | 'F' | 'i' | 'l' | 'm' | 'o' | 'p')) => {
@@ -111,6 +112,19 @@ mod tests {
             assert!(found.common.quiet && found.null_input, "{line:?}");
             assert_eq!(found.destination.host, "host", "{line:?}");
         }
+    }
+
+    #[test]
+    fn compression_is_asked_for_as_openssh_takes_it() {
+        for line in [
+            &["-C", "host"][..],
+            &["-qC", "host"],
+            &["-oCompression=yes", "host"],
+        ] {
+            assert_eq!(parsed(line).unwrap().common.options.compression, Some(true));
+        }
+        assert_eq!(parsed(&["host"]).unwrap().common.options.compression, None);
+        assert!(parsed(&["-oCompression=maybe", "host"]).is_err());
     }
 
     #[test]

@@ -160,6 +160,7 @@ fn config(options: &Options) -> Result<Config, String> {
         kex: options.kex_algorithms.as_deref(),
         ciphers: options.ciphers.as_deref(),
         macs: options.macs.as_deref(),
+        compression: (options.compression == Some(false)).then_some("none"),
         host_keys: options.host_key_algorithms.as_deref(),
         rekey: options.rekey_limit,
     };

@@ -17,6 +17,7 @@ pub(crate) struct Options {
     pub(crate) ciphers: Option<String>,
     pub(crate) client_alive_count_max: Option<u32>,
     pub(crate) client_alive_interval: Option<Duration>,
+    pub(crate) compression: Option<bool>,
     pub(crate) force_command: Option<String>,
     pub(crate) host_key_algorithms: Option<String>,
     pub(crate) host_keys: Vec<String>,
@@ -56,6 +57,9 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     }),
     ("ClientAliveInterval", 1, |to, from| {
         first(&mut to.client_alive_interval, from, seconds)
+    }),
+    ("Compression", 1, |to, from| {
+        first(&mut to.compression, from, compression)
     }),
     ("ForceCommand", usize::MAX, |to, from| {
         to.force_command.get_or_insert_with(|| from.join(" "));
@@ -216,6 +220,15 @@ fn local_forwarding(value: &str) -> Result<bool, ValueError> {
     }
 }
 
+/// `delayed` is what `yes` has come to mean: compression begins after login, or not at all.
+fn compression(value: &str) -> Result<bool, ValueError> {
+    match value.to_ascii_lowercase().as_str() {
+        "yes" | "delayed" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(wrong(value, "yes, delayed or no")),
+    }
+}
+
 fn max_startups(value: &str) -> Result<MaxStartups, ValueError> {
     value
         .parse()
@@ -256,6 +269,18 @@ mod tests {
         assert_eq!(options.login_grace_time, Some(Duration::from_secs(30)));
         assert_eq!(options.accept_env, ["LANG", "LC_*"]);
         assert_eq!(options.password_authentication, Some(false));
+    }
+
+    #[test]
+    fn compression_is_yes_delayed_or_no() {
+        for (text, expected) in [("yes", true), ("delayed", true), ("no", false)] {
+            let options = applied(&format!("Compression {text}\n")).unwrap();
+            assert_eq!(options.compression, Some(expected));
+        }
+        assert_eq!(
+            applied("Compression zlib").unwrap_err(),
+            "sshd_config line 1: Compression: \"zlib\" is not yes, delayed or no"
+        );
     }
 
     #[test]

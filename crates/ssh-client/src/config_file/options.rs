@@ -29,6 +29,7 @@ pub enum StrictHostKeyChecking {
 pub struct Options {
     pub batch_mode: Option<bool>,
     pub ciphers: Option<String>,
+    pub compression: Option<bool>,
     pub connect_timeout: Option<Duration>,
     pub global_known_hosts_files: Option<Vec<String>>,
     pub host_key_algorithms: Option<String>,
@@ -95,6 +96,7 @@ type Setter = fn(&mut Options, &[String]) -> Result<(), ValueError>;
 pub const KEYWORDS: &[(&str, Setter)] = &[
     ("BatchMode", |to, from| first(&mut to.batch_mode, from, yes_no)),
     ("Ciphers", |to, from| first(&mut to.ciphers, from, text)),
+    ("Compression", |to, from| first(&mut to.compression, from, yes_no)),
     ("ConnectTimeout", |to, from| {
         first(&mut to.connect_timeout, from, timeout)
     }),
@@ -284,6 +286,7 @@ mod tests {
         for (text, second) in [
             ("BatchMode yes", "BatchMode no"),
             ("Ciphers a", "Ciphers b"),
+            ("Compression yes", "Compression no"),
             ("ConnectTimeout 3", "ConnectTimeout 4"),
             ("GlobalKnownHostsFile a b", "GlobalKnownHostsFile none"),
             ("HostKeyAlgorithms a", "HostKeyAlgorithms b"),
