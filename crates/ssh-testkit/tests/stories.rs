@@ -164,6 +164,41 @@ fn data_survives_a_rekey_every_few_packets_in_every_way_of_cutting() {
 }
 
 #[test]
+fn compressed_data_survives_a_rekey_every_few_packets_in_every_way_of_cutting() {
+    for feed in FEEDS {
+        let mut setup = Setup::default().fed(feed);
+        for config in [&mut setup.client, &mut setup.server] {
+            config.preferences.edit_compression("zlib@openssh.com").unwrap();
+        }
+        setup.client.rekey = RekeyPolicy {
+            bytes: 64 * 1024,
+            ..RekeyPolicy::default()
+        };
+        let mut pair = setup.connect();
+        let (ours, theirs) = open(&mut pair);
+        // Every other stretch shrinks to nothing.
+        let data: Vec<u8> = (0..1_000_000_u32)
+            .map(|index| match index / 50_000 % 2 {
+                0 => index
+                    .wrapping_mul(0x9e37_79b9)
+                    .rotate_left(index / 256)
+                    .to_be_bytes()[0],
+                _ => b'-',
+            })
+            .collect();
+        pair.ends.up.records = true;
+        // In pieces: keys change by bytes on the wire, once these have left.
+        for piece in data.chunks(100_000) {
+            assert!(carry(&mut pair, ours, theirs, piece) == piece, "{feed:?}");
+        }
+        let carried = pair.ends.up.carried.len();
+        assert!(carried < 700_000, "{feed:?}: {carried} bytes on the wire");
+        let rekeyed = |event: &&Event| matches!(event, Event::Rekeyed);
+        assert!(pair.client_events.iter().filter(rekeyed).count() >= 3, "{feed:?}");
+    }
+}
+
+#[test]
 fn keys_change_by_the_clock_for_a_day() {
     let hour = Duration::from_secs(3600);
     let mut setup = Setup::default();

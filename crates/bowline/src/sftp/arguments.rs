@@ -42,7 +42,8 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Arguments, String> {
     let mut host = None;
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
-            Short('C') => common.flag("Compression", "yes")?,
+            // Unlike other flags this one wins over every setting, as in OpenSSH.
+            Short('C') => common.options.compression = Some(true),
             Short('q') => common.quiet = true,
             Short('v') => common.verbose = common.verbose.saturating_add(1),
             Short('p') => preserve = true,

@@ -37,7 +37,8 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Arguments, String> {
             Short('n') => null_input = true,
             // Without a terminal on the other side there is nothing to turn off yet.
             Short('T') => {}
-            Short('C') => common.flag("Compression", "yes")?,
+            // Unlike other flags this one wins over every setting, as in OpenSSH.
+            Short('C') => common.options.compression = Some(true),
             Short('q') => common.quiet = true,
             Short('v') => common.verbose = common.verbose.saturating_add(1),
             Short(letter @ ('b' | 'c' | 'E' | 'F' | 'i' | 'l' | 'm' | 'o' | 'p')) => {

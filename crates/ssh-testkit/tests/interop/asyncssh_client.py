@@ -49,7 +49,7 @@ async def sessions(conn):
     told("half-close")
 
 
-async def bulk_data(conn, case):
+async def bulk_data(conn, case, bulk=bulk):
     block = os.urandom(1 << 20)
     digest = hashlib.sha256()
     process = await conn.create_process("sha256sum", encoding=None)
@@ -143,6 +143,11 @@ async def main():
     await algorithms()
     async with connect(rekey_bytes=1 << 20) as conn:
         await bulk_data(conn, "a new key every MiB during a transfer")
+    async with connect(rekey_bytes=1 << 20, compression_algs=["zlib@openssh.com"]) as conn:
+        for way in ("send", "recv"):
+            assert conn.get_extra_info(f"{way}_compression") == "zlib@openssh.com"
+        await bulk_data(conn, "zlib@openssh.com with a new key every MiB", 16 << 20)
+    await refused("zlib before login is refused", asyncssh.KeyExchangeFailed, compression_algs=["zlib"])
 
 
 asyncio.run(asyncio.wait_for(main(), 540))

@@ -1,6 +1,7 @@
 //! Interoperation with other people's SSH: OpenSSH in both seats, asyncssh and paramiko as clients.
 //!
 //! ```text
+//!  compression      OpenSSH in both seats, PuTTY
 //!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
 //!  openssh_server   our client library     ──▶ OpenSSH's sshd
 //!  python_clients   asyncssh, paramiko     ──▶ our server library
@@ -19,6 +20,7 @@
 )]
 
 mod bulk;
+mod compression;
 mod echo;
 mod key_types;
 mod openssh_client;

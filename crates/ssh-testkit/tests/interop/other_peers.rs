@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ssh_client::{Client, Credentials, HostKeys};
+use ssh_client::{Client, Config, Credentials, HostKeys};
 use ssh_testkit::openssh::{Account, Keys};
 use ssh_testkit::peers;
 use ssh_testkit::running::{Running, free_port, run_with, wait_for_greeting};
@@ -25,7 +25,7 @@ fn carries_bytes_and_status(mut client: Command, folder: &Path) {
     assert_eq!(found.stdout, expected.stdout);
 }
 
-fn converted(tool: &Path, arguments: &[&str], keys: &Keys) {
+pub(crate) fn converted(tool: &Path, arguments: &[&str], keys: &Keys) {
     let status = Command::new(tool)
         .args(arguments)
         .current_dir(keys.folder())
@@ -128,11 +128,24 @@ async fn our_client_logs_in_to_dropbear_by_key_and_by_password() {
         Credentials::key_file(keys.path("user")),
         Credentials::password(&account.password),
     ];
-    for credentials in logins {
+    for (credentials, compression) in logins.into_iter().zip(["^zlib@openssh.com", "none"]) {
         let host_keys = HostKeys::pinned(public_key(&keys, "host"));
-        let client = Client::connect(("127.0.0.1", port), &account.name, host_keys, credentials)
-            .await
+        let mut config = Config::default();
+        config
+            .transport
+            .preferences
+            .edit_compression(compression)
             .unwrap();
+        let client = Client::connect_with(
+            &config,
+            ("127.0.0.1", port),
+            &account.name,
+            host_keys,
+            credentials,
+        )
+        .await
+        .unwrap();
+        assert!(compression.ends_with(client.negotiated().outgoing.compression.name));
         let output = client
             .exec("cat; echo oops >&2; exit 7")
             .stdin(vec![5; 3_000_000])

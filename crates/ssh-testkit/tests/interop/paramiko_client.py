@@ -52,7 +52,7 @@ def sessions(client):
     told("half-close")
 
 
-def bulk_data(client, case, between=lambda left: None):
+def bulk_data(client, case, between=lambda left: None, bulk=bulk):
     """Moves the bulk both ways; `between` is called now and then with what is still to come."""
     block = os.urandom(1 << 20)
     digest = hashlib.sha256()
@@ -80,7 +80,7 @@ def bulk_data(client, case, between=lambda left: None):
     told(case)
 
 
-def rekey_often(client):
+def rekey_often(client, case, bulk=bulk):
     """paramiko has no limit to set: ask for new keys every 16 MiB while data moves.
 
     Not near the end of a stream: a CLOSE that arrives while paramiko waits for our KEXINIT makes its reading thread wait
@@ -93,8 +93,8 @@ def rekey_often(client):
             exchanges.append(left // (16 << 20))
             client.get_transport().renegotiate_keys()
 
-    bulk_data(client, "new keys again and again during a transfer", ask)
-    assert len(exchanges) >= 2 * (bulk >> 24) - 4, exchanges
+    bulk_data(client, case, ask, bulk)
+    assert len(exchanges) >= max(1, 2 * (bulk >> 24) - 4), exchanges
 
 
 def files(client):
@@ -124,11 +124,15 @@ told("login by key")
 sessions(client)
 bulk_data(client, f"{bulk} bytes through stdin and stdout")
 files(client)
-rekey_often(client)
+rekey_often(client, "new keys again and again during a transfer")
 client.close()
 client = connect(key_filename=None, password=password)
 assert client.exec_command("echo hi")[1].read() == b"hi\n"
 client.close()
 told("login by password")
+client = connect(compress=True)
+assert client.get_transport().remote_compression == client.get_transport().local_compression == "zlib@openssh.com"
+rekey_often(client, "compressed, with new keys during a transfer", 40 << 20)
+client.close()
 refused("a wrong password is refused", paramiko.AuthenticationException, key_filename=None, password="wrong")
 refused("a wrong host key is refused", paramiko.BadHostKeyException, hosts=wrong)

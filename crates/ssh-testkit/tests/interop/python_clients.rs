@@ -62,6 +62,8 @@ fn asyncssh_works_with_our_server() {
             "direct-tcpip",
             "mlkem768x25519",
             "new key every MiB",
+            "zlib@openssh.com with",
+            "zlib before login is refused",
         ],
     );
 }
@@ -74,6 +76,11 @@ fn paramiko_works_with_our_server() {
     let finished = battery(&python, "paramiko_client.py");
     assert_told(
         &finished,
-        &["login by password", "wrong host key", "new keys again and again"],
+        &[
+            "login by password",
+            "wrong host key",
+            "new keys again and again",
+            "compressed, with new keys",
+        ],
     );
 }

@@ -278,6 +278,30 @@ fn algorithms_are_chosen_by_option() {
 }
 
 #[test]
+fn compression_is_used_when_it_is_asked_for() {
+    for peer in Peer::all() {
+        for (options, expected) in [
+            (&["-v"][..], "none"),
+            (&["-v", "-C"], "zlib@openssh.com"),
+            (&["-v", "-o", "Compression=yes"], "zlib@openssh.com"),
+            (&["-v", "-o", "Compression=no", "-C"], "zlib@openssh.com"),
+        ] {
+            let finished = run(peer.client("ssh", options).arg("echo in")).with_code(0);
+            assert_eq!(finished.stdout_text(), "in\n", "{}: {options:?}", peer.name);
+            let told = finished.stderr_text();
+            for way in ["client->server", "server->client"] {
+                assert!(
+                    told.lines()
+                        .any(|line| line.contains(way) && line.ends_with(&format!("compression: {expected}"))),
+                    "{}: {options:?}: {told}",
+                    peer.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn environment_variables_are_set_where_the_server_takes_them() {
     for peer in Peer::all() {
         let options = ["-o", "SetEnv=LC_BOWLINE=taken BOWLINE_OTHER=left"];

@@ -52,6 +52,25 @@ fn only_the_chosen_algorithms_are_offered() {
 }
 
 #[test]
+fn compression_is_offered_unless_it_is_turned_off() {
+    for (setting, expected) in [
+        ("yes", "zlib@openssh.com"),
+        ("delayed", "zlib@openssh.com"),
+        ("no", "none"),
+    ] {
+        let server = Sshd::start(&["-o", &format!("Compression={setting}")]);
+        let Some(finished) = ssh(&server, &["-C", "-v"], "true") else {
+            return;
+        };
+        let told = finished.with_code(0).stderr_text();
+        assert!(
+            told.contains(&format!("compression: {expected}")),
+            "{setting}: {told}"
+        );
+    }
+}
+
+#[test]
 fn a_configuration_file_is_read_and_the_command_line_is_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("sshd_config").display().to_string();
