@@ -8,6 +8,7 @@ use ssh_client::keys::PrivateKey;
 use ssh_client::sftp_protocol::messages::{Open, RealPath, Stat};
 use ssh_client::sftp_protocol::{Attributes, OpenFlags};
 use ssh_client::wire::cipher;
+use ssh_client::wire::compression::{MAX_INFLATED_BYTES, ZLIB_OPENSSH};
 use ssh_client::wire::protection::{DirectionKeys, sealing};
 use ssh_client::wire::{Layer, Sealer};
 use ssh_testkit::pair::Setup;
@@ -36,6 +37,7 @@ fn main() {
     );
     write("reader", "each-type", b"\x00\x01\x01\0\0\0\x05\x02\0\0\0\0\0\0\0\x01\x03\0\0\0\x02ab\x05\0\0\0\x01\x7f\x06\0\0\0\x03a,b\x07\0\0\0\x00");
     packets(&write);
+    streams(&write);
     keys(&write);
     write("known_hosts", "lines", b"# hosts\nexample.org,10.0.0.? ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGgvWCW9HJ+cQdIpxqKMuhguoi8DK+vSMiCvCJdSejfu c\n[h]:2222 ssh-rsa AAAA\n@revoked * ssh-ed25519 AAAA\n|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg= ssh-ed25519 AAAA\n");
     write("authorized_keys", "options", b"restrict,command=\"echo \\\"x\\\"\",from=\"10.0.0.0/8,!10.0.0.1\",permitopen=\"h:22\",expiry-time=\"20300101\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGgvWCW9HJ+cQdIpxqKMuhguoi8DK+vSMiCvCJdSejfu me\n");
@@ -73,6 +75,40 @@ fn packets(write: Write<'_>) {
     plain.seal_payload(b"\x14 not a real KEXINIT");
     let choice = u8::try_from(cipher::ALL.len()).expect("few ciphers");
     write("packet_open", "plain", &[&[choice][..], plain.outbox()].concat());
+}
+
+/// Compressed streams: honest ones, a bomb, one that ends, one that wants a dictionary, one with a damaged block.
+fn streams(write: Write<'_>) {
+    let compressed = |payloads: &[&[u8]]| {
+        let mut stream = ZLIB_OPENSSH.construction.expect("it compresses").deflating();
+        let mut out = Vec::new();
+        for payload in payloads {
+            let mut packet = Vec::new();
+            stream.deflate(payload, &mut packet).expect("it is compressed");
+            out.extend(u16::try_from(packet.len()).expect("a short packet").to_be_bytes());
+            out.extend(packet);
+        }
+        out
+    };
+    let data: &[u8] = b"\x5e\0\0\0\0\0\0\0\x0bhello hello";
+    write(
+        "decompress",
+        "honest",
+        &compressed(&[data, data, b"\x02\0\0\0\0", data]),
+    );
+    write("decompress", "bomb", &compressed(&[&[0; 4 * MAX_INFLATED_BYTES]]));
+    write(
+        "decompress",
+        "full",
+        &compressed(&[&[0; MAX_INFLATED_BYTES], data]),
+    );
+    write(
+        "decompress",
+        "ended",
+        b"\0\x0b\x78\x9c\x4b\x04\0\0\x62\0\x62\0\x02ab",
+    );
+    write("decompress", "dictionary", b"\0\x08\x78\xbb\0\0\0\x01\x4b\x04");
+    write("decompress", "damaged", b"\0\x05\x78\x9c\x07\xff\xff");
 }
 
 fn keys(write: Write<'_>) {

@@ -12,7 +12,7 @@ use ssh_client::keys::known_hosts::KnownHosts;
 use ssh_client::keys::{PrivateKey, PublicKey};
 use ssh_client::wire::bytes::BytesMut;
 use ssh_client::wire::identification::{IdentificationReader, Side};
-use ssh_client::wire::{Opener, Reader, cipher, mac, protection};
+use ssh_client::wire::{Opener, Reader, cipher, compression, mac, protection};
 
 pub use sessions::{session_client, session_server};
 
@@ -21,6 +21,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("identification", identification),
     ("reader", reader),
     ("packet_open", packet_open),
+    ("decompress", decompress),
     ("public_key", public_key),
     ("private_key", private_key),
     ("known_hosts", known_hosts),
@@ -103,6 +104,20 @@ pub fn packet_open(data: &[u8]) {
                 Ok(None) => break,
                 Err(_) => return,
             }
+        }
+    }
+}
+
+/// A compressed stream, packet by packet: each is a length of two bytes and what a peer sends under it.
+pub fn decompress(mut data: &[u8]) {
+    let construction = compression::ZLIB_OPENSSH.construction.expect("it compresses");
+    let mut stream = construction.inflating();
+    while let Some((length, rest)) = data.split_first_chunk() {
+        let (packet, rest) = rest.split_at(rest.len().min(u16::from_be_bytes(*length).into()));
+        data = rest;
+        match stream.inflate(packet) {
+            Ok(payload) => assert!((1..=compression::MAX_INFLATED_BYTES).contains(&payload.len())),
+            Err(_) => return,
         }
     }
 }
