@@ -6,12 +6,14 @@
 //! | [`link`] | the wire between them: cuts, latency, taps |
 //! | [`clock`] | time that moves when a test says so |
 //! | [`rng`] | the seeded generator |
+//! | [`hostile`] | a scripted peer that speaks raw packets and lies at every step, and what it is let loose on |
 //! | [`peers`] | which foreign programs are here, and what to do when one is not |
 //! | [`running`] | processes that end with their handle, free ports, patience with a limit |
 //! | [`openssh`] | OpenSSH's server and client with keys made on the spot |
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod hostile;
 pub mod link;
 pub mod openssh;
 pub mod pair;

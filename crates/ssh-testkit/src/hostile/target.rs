@@ -1,0 +1,68 @@
+//! What a hostile peer is let loose on: bytes in, bytes out, and whether it is over.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+/// Any server or client.
+pub trait Target {
+    /// Bytes reach it.
+    fn give(&mut self, bytes: &[u8]);
+
+    /// What it sends next. Empty: nothing comes any more, for now or for ever ([`is_over`](Self::is_over)).
+    fn take(&mut self) -> Vec<u8>;
+
+    /// Whether it has ended the connection.
+    fn is_over(&self) -> bool;
+}
+
+/// A server, any program, on a port of this machine.
+#[derive(Debug)]
+pub struct Tcp {
+    stream: TcpStream,
+    over: bool,
+}
+
+/// Longer than this a server on this machine is not silent when it has something to say.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Tcp {
+    /// Connects to a loopback port.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub fn connect(port: u16) -> std::io::Result<Self> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { stream, over: false })
+    }
+}
+
+impl Target for Tcp {
+    fn give(&mut self, bytes: &[u8]) {
+        self.over |= self.stream.write_all(bytes).is_err();
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        let mut room = vec![0; 64 * 1024];
+        let count = match self.stream.read(&mut room) {
+            Ok(0) => {
+                self.over = true;
+                0
+            }
+            Ok(count) => count,
+            Err(error) => {
+                self.over |= !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                0
+            }
+        };
+        room.truncate(count);
+        room
+    }
+
+    fn is_over(&self) -> bool {
+        self.over
+    }
+}

@@ -1,0 +1,25 @@
+//! The hostile-peer suite: what has gone wrong in SSH implementations, as tests against ours. One test for each row of
+//! the list of attacks, named by the row (`b01_terrapin…`), in both roles where both can be reached; one file for each
+//! theme; `rows.rs` checks that every row has its test.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test says what must be true by panicking"
+)]
+
+mod identification;
+mod login;
+mod order;
+mod packets;
+mod rows;
+mod shares;
+mod wear;
+
+use ssh_client::kex::Role;
+
+/// Both roles of a target.
+const ROLES: [Role; 2] = [Role::Client, Role::Server];

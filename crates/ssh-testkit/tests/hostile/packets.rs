@@ -1,0 +1,296 @@
+//! Packets that are broken: lengths and paddings that lie (B9), and every bit of what is protected (B18, promise 21).
+
+use ssh_client::kex::messages::Ignore;
+use ssh_client::kex::{Config, Role};
+use ssh_client::wire::{Encode, MAX_PACKET_BYTES, Opener, Sealer, number};
+use ssh_testkit::hostile::{Answers, Construction, Peer, Position, Suite, Target, Traits, Victim, packet};
+
+use super::ROLES;
+
+fn config_of(suite: Suite) -> Config {
+    let mut config = Victim::config();
+    config.preferences.ciphers = vec![suite.cipher];
+    config.preferences.macs = suite.mac.into_iter().collect();
+    config
+}
+
+/// A victim whose keys are in use, and whose peer has said nothing under them yet.
+fn keyed(role: Role, suite: Suite) -> (Peer, Victim) {
+    let mut victim = Victim::new(role, config_of(suite), Answers::default());
+    let mut peer = Peer::of(
+        role,
+        Traits {
+            suite,
+            ..Traits::default()
+        },
+    );
+    peer.start(Position::Keyed, &mut victim);
+    assert!(victim.is_keyed(), "{suite:?}: {:?}", victim.error());
+    (peer, victim)
+}
+
+/// The lengths that no packet may have.
+const LENGTHS: [u32; 8] = [0, 1, 4, 5, 13, 262_145, 0x0100_0000, u32::MAX];
+
+#[test]
+fn b09_lengths_that_lie_in_the_clear_end_before_they_are_read() {
+    for role in ROLES {
+        for length in LENGTHS {
+            let mut victim = Victim::plain(role);
+            let mut peer = Peer::of(role, Traits::default());
+            peer.greet(&mut victim);
+            // Nothing but the length: nobody waits for what it says will come.
+            peer.say_bytes(&length.to_be_bytes(), &mut victim);
+            let error = victim
+                .error()
+                .unwrap_or_else(|| panic!("{length}: the {role:?} waits"));
+            assert!(error.contains(&format!("packet length of {length}")), "{error}");
+            assert_eq!(peer.farewell(&mut victim), Some(2));
+        }
+        // What is right goes on.
+        let mut victim = Victim::plain(role);
+        let mut peer = Peer::of(
+            role,
+            Traits {
+                strict: false,
+                ..Traits::default()
+            },
+        );
+        peer.greet(&mut victim);
+        peer.say(&Ignore { data: &[0; 35_000] }.to_bytes(), &mut victim);
+        peer.negotiate(&mut victim);
+        assert_eq!(victim.error(), None);
+    }
+}
+
+#[test]
+fn b09_lengths_that_lie_under_keys_end_for_every_suite() {
+    for suite in Suite::all() {
+        for role in ROLES {
+            for length in LENGTHS {
+                let (mut peer, mut victim) = keyed(role, suite);
+                let content = [7; 59]; // with its five bytes of header: four blocks of 16
+                let broken = broken(&peer, suite, length, 4, &content);
+                peer.say_bytes(&broken, &mut victim);
+                let context = format!("{suite:?} {role:?} {length}");
+                if suite.hides_bad_length() {
+                    // It must look like a wrong MAC: the largest packet is read before anything is said.
+                    assert_eq!(victim.error(), None, "{context}");
+                    flood_to_the_end(&mut peer, &mut victim);
+                    assert_eq!(victim.error(), Some(WRONG_MAC), "{context}");
+                    assert_eq!(peer.farewell(&mut victim), Some(5), "{context}");
+                } else {
+                    let error = victim.error().unwrap_or_else(|| panic!("{context}: it waits"));
+                    assert!(error.contains("packet length of"), "{context}: {error}");
+                    assert_eq!(peer.farewell(&mut victim), Some(2), "{context}");
+                }
+                assert_eq!(victim.told.above, 0);
+            }
+        }
+    }
+}
+
+const WRONG_MAC: &str = "the peer sent the integrity check of a packet failed";
+
+/// The first packet under the peer's keys with that header, its tag right where it can be.
+fn broken(peer: &Peer, suite: Suite, length: u32, padding: u8, content: &[u8]) -> Vec<u8> {
+    // Where the length is not enciphered with the rest it is not among the blocks either.
+    let content = if suite.length_is_aligned() {
+        content.to_vec()
+    } else {
+        [content, &[7; 4]].concat()
+    };
+    packet::sealed(peer.own_keys(), 0, length, padding, &content)
+}
+
+fn flood_to_the_end(peer: &mut Peer, victim: &mut Victim) {
+    let mut sent = 0;
+    while !victim.is_over() {
+        peer.say_bytes(&[0x5a; 4096], victim);
+        sent += 4096;
+        assert!(
+            sent <= MAX_PACKET_BYTES + 4096,
+            "it waits for more than the largest packet"
+        );
+    }
+    assert!(
+        sent + 4096 >= MAX_PACKET_BYTES,
+        "it told after {sent} bytes what it thinks of the length"
+    );
+}
+
+#[test]
+fn b09_paddings_that_lie_under_keys_end_for_every_suite() {
+    for suite in Suite::all() {
+        for role in ROLES {
+            let total: u32 = if suite.length_is_aligned() { 60 } else { 64 };
+            for padding in [0, 1, 2, 3, (total - 1) as u8, total as u8, 255] {
+                let (mut peer, mut victim) = keyed(role, suite);
+                let broken = broken(&peer, suite, total, padding, &[7; 59]);
+                peer.say_bytes(&broken, &mut victim);
+                let context = format!("{suite:?} {role:?} padding {padding}");
+                let error = victim.error().unwrap_or_else(|| panic!("{context}: it goes on"));
+                let expected = if u32::from(padding) == total - 1 {
+                    "without a payload"
+                } else {
+                    "of padding"
+                };
+                assert!(error.contains(expected), "{context}: {error}");
+                assert_eq!(peer.farewell(&mut victim), Some(2), "{context}");
+                assert_eq!((victim.told.logins, victim.told.above), (0, 0));
+            }
+            // The same with padding that is right: what is refused above is refused for its padding.
+            let (mut peer, mut victim) = keyed(role, suite);
+            let mut content = [0; 59];
+            content[0] = number::IGNORE;
+            content[4] = 45 + u8::from(!suite.length_is_aligned()) * 4;
+            let right = broken(&peer, suite, total, 9, &content);
+            peer.say_bytes(&right, &mut victim);
+            assert_eq!(victim.error(), None, "{suite:?} {role:?}");
+        }
+    }
+}
+
+/// CVE-2008-5161: where MAC and length are enciphered, a wrong MAC, a wrong padding and a wrong length end with the same
+/// words, the same reason, and after the same bytes.
+#[test]
+fn b09_a_wrong_mac_and_a_wrong_length_look_the_same() {
+    for suite in Suite::all().into_iter().filter(|suite| suite.hides_bad_length()) {
+        for role in ROLES {
+            let mut endings = Vec::new();
+            for (length, padding, spoils) in [
+                (MAX_PACKET_BYTES as u32 - 4, 4, true),
+                (13, 4, false),
+                (u32::MAX, 200, false),
+            ] {
+                let (mut peer, mut victim) = keyed(role, suite);
+                let mut bytes = broken(&peer, suite, length, padding, &[7; 59]);
+                if spoils {
+                    *bytes.last_mut().unwrap() ^= 1;
+                }
+                let start = bytes.len();
+                peer.say_bytes(&bytes, &mut victim);
+                let mut sent = start;
+                while !victim.is_over() {
+                    peer.say_bytes(&[0x5a], &mut victim);
+                    sent += 1;
+                    if sent < MAX_PACKET_BYTES - 100 && sent.is_multiple_of(4096) {
+                        peer.say_bytes(&[0x5a; 4096], &mut victim);
+                        sent += 4096;
+                    }
+                }
+                endings.push((
+                    sent,
+                    victim.error().unwrap().to_owned(),
+                    peer.farewell(&mut victim),
+                ));
+            }
+            assert!(
+                endings.windows(2).all(|pair| pair[0] == pair[1]),
+                "{suite:?} {role:?}: {endings:?}"
+            );
+        }
+    }
+}
+
+// ---- B18 -------------------------------------------------------------------------------------------------------------
+
+/// One packet with 4 KiB of payload under a suite.
+fn stream(suite: Suite) -> Vec<u8> {
+    let mut sealer = Sealer::new([3; 32]);
+    sealer.set_protection(suite.keys().sealing(), true);
+    sealer.seal_payload(&[94; 4096]);
+    std::mem::take(sealer.outbox())
+}
+
+/// Whether a stream is refused, however long the packet says it is.
+fn refused(suite: Suite, stream: &[u8]) -> bool {
+    let mut opener = Opener::new();
+    opener.set_protection(suite.keys().opening(), true);
+    opener.read_buffer().extend_from_slice(stream);
+    loop {
+        match opener.next() {
+            Err(_) => return true,
+            Ok(Some(_)) => return false,
+            // A length that was changed: more has to come before it is found out.
+            Ok(None) if opener.unread().len() <= MAX_PACKET_BYTES + 64 => {
+                opener.read_buffer().extend_from_slice(&[0; 8192]);
+            }
+            Ok(None) => return false,
+        }
+    }
+}
+
+/// Promise 21, bit by bit.
+#[test]
+fn b18_every_bit_that_is_changed_is_found_out() {
+    for suite in Suite::one_of_each() {
+        let stream = stream(suite);
+        assert!(stream.len() * 8 >= 32_768, "{}", stream.len());
+        assert!(!refused(suite, &stream), "{suite:?}: what is whole opens");
+        for bit in 0..stream.len() * 8 {
+            let mut changed = stream.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(refused(suite, &changed), "{suite:?}: bit {bit}");
+        }
+    }
+}
+
+/// The same for every suite of the registries, byte by byte.
+#[test]
+fn b18_every_byte_that_is_changed_is_found_out_for_every_suite() {
+    let mut masks = (1..=255).cycle();
+    for suite in Suite::all() {
+        let stream = stream(suite);
+        assert!(!refused(suite, &stream), "{suite:?}: what is whole opens");
+        for at in 0..stream.len() {
+            let mut changed = stream.clone();
+            changed[at] ^= masks.next().unwrap();
+            assert!(refused(suite, &changed), "{suite:?}: byte {at}");
+        }
+    }
+}
+
+/// On whole machines: nothing of a changed packet reaches the application, and the connection ends.
+#[test]
+fn b18_a_changed_packet_ends_a_session_and_nothing_is_delivered() {
+    for suite in Suite::all() {
+        for role in ROLES {
+            for at in [4, 5, 20, 33, -1_i32] {
+                let (mut peer, mut victim) = keyed(role, suite);
+                peer.log_in(&mut victim);
+                peer.rest(&mut victim);
+                // A request that would be answered.
+                peer.wire
+                    .sealer
+                    .seal_payload(b"\x50\0\0\0\x15keepalive@openssh.com\x01");
+                let mut bytes = std::mem::take(peer.wire.sealer.outbox());
+                let at = at.rem_euclid(bytes.len() as i32) as usize;
+                bytes[at] ^= 0x10;
+                peer.say_bytes(&bytes, &mut victim);
+                assert_eq!(victim.error(), Some(WRONG_MAC), "{suite:?} {role:?} {at}");
+                assert_eq!(victim.told.above, 0, "{suite:?} {role:?} {at}");
+                assert_eq!(peer.farewell(&mut victim), Some(5), "{suite:?} {role:?} {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_suite_of_each_construction_stands_for_the_others() {
+    let constructions: Vec<Construction> = Suite::one_of_each()
+        .iter()
+        .map(|suite| suite.construction())
+        .collect();
+    for needed in [
+        Construction::AeadClearLength,
+        Construction::AeadHiddenLength,
+        Construction::StreamAndMac,
+        Construction::StreamThenMac,
+    ] {
+        assert!(constructions.contains(&needed), "{needed:?}");
+    }
+    for suite in Suite::all() {
+        assert!(constructions.contains(&suite.construction()), "{suite:?}");
+    }
+}
