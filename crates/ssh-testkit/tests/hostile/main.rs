@@ -11,6 +11,7 @@
     reason = "a test says what must be true by panicking"
 )]
 
+mod compression;
 mod identification;
 mod login;
 mod order;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ssh_client::channel::limits::MAX_BACKLOG_BYTES;
-use ssh_client::channel::{ChannelType, Connection, Event};
+use ssh_client::channel::{ChannelId, ChannelType, Connection, Event, Stream};
 use ssh_client::kex::messages::{Ignore, Ping};
 use ssh_client::kex::{Config, MAX_IGNORED, RekeyPolicy, Role};
 use ssh_client::wire::{Encode, Opener, PacketError, SealError, Sealer, Writer, number};
@@ -281,4 +281,90 @@ fn b19_both_sides_ask_at_once_a_thousand_times() {
         (1000, 1000),
         "one exchange each time, not two"
     );
+}
+
+// ---- promise 22 ------------------------------------------------------------------------------------------------------
+
+const HALF_A_GIBIBYTE: usize = 512 << 20;
+/// What is sent repeats after this many bytes: a prime, so that no packet lost or doubled fits in by chance.
+const PERIOD: usize = 65_521;
+
+/// One side's stream: what it has sent and what has arrived of the other's.
+#[derive(Default)]
+struct Flow {
+    sent: usize,
+    heard: usize,
+    rekeyed: usize,
+}
+
+impl Flow {
+    fn write(&mut self, side: &mut Connection, id: ChannelId, pattern: &[u8]) {
+        while self.sent < HALF_A_GIBIBYTE {
+            let from = self.sent % PERIOD;
+            let most = (HALF_A_GIBIBYTE - self.sent).min(PERIOD);
+            let taken = side.write(id, Stream::Data, &pattern[from..from + most]).unwrap();
+            if taken == 0 {
+                return;
+            }
+            self.sent += taken;
+        }
+    }
+
+    fn hear(&mut self, side: &mut Connection, event: &Event, pattern: &[u8]) {
+        match event {
+            Event::Rekeyed => self.rekeyed += 1,
+            Event::Readable(id, stream) => {
+                while let Some(bytes) = side.read(*id, *stream, PERIOD) {
+                    let from = self.heard % PERIOD;
+                    assert_eq!(
+                        bytes,
+                        pattern[from..from + bytes.len()],
+                        "after {} bytes",
+                        self.heard
+                    );
+                    self.heard += bytes.len();
+                    side.consumed(*id, bytes.len());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Ten thousand changes of keys while a gibibyte goes both ways: not a byte is lost, doubled or changed.
+#[test]
+fn b19_ten_thousand_changes_of_keys_under_load_lose_nothing() {
+    let mut setup = Setup::default();
+    for side in [&mut setup.client, &mut setup.server] {
+        side.preferences.edit_kex("curve25519-sha256").unwrap();
+        side.rekey.bytes = 32 * 1024;
+        // Little is under way at once, so that keys are worn by what one of them has protected.
+        side.limits.bulk_outbox_bytes = 48 * 1024;
+    }
+    let mut pair = setup.connect();
+    let up = pair.ends.client.open(ChannelType::Session).unwrap();
+    pair.pump().unwrap();
+    let Some(Event::Open(opening)) = pair.server_events.pop_front() else {
+        panic!("no open arrived")
+    };
+    let down = pair.ends.server.accept(opening);
+    pair.pump().unwrap();
+    let pattern: Vec<u8> = (0..2 * PERIOD).map(|at| (at % PERIOD % 251) as u8).collect();
+    let (mut client, mut server) = (Flow::default(), Flow::default());
+    let mut rounds = 0;
+    while client.heard < HALF_A_GIBIBYTE || server.heard < HALF_A_GIBIBYTE {
+        client.write(&mut pair.ends.client, up, &pattern);
+        server.write(&mut pair.ends.server, down, &pattern);
+        pair.ends
+            .settle(
+                &mut |side, event| client.hear(side, &event, &pattern),
+                &mut |side, event| server.hear(side, &event, &pattern),
+            )
+            .unwrap_or_else(|fault| panic!("{fault:?}"));
+        rounds += 1;
+        assert!(rounds < 1_000_000, "it stands still");
+    }
+    assert_eq!((client.heard, server.heard), (HALF_A_GIBIBYTE, HALF_A_GIBIBYTE));
+    assert!(client.rekeyed >= 10_000, "{} changes of keys", client.rekeyed);
+    assert_eq!(client.rekeyed, server.rekeyed);
 }
