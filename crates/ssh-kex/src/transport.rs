@@ -11,26 +11,27 @@
 //! [`data_room`](Transport::data_room) is 0. A peer that makes us owe it more than the queue holds ends the connection;
 //! one that does not read what we owe it is not read from either ([`Limits::outbox_bytes`](crate::Limits)).
 
+mod exchanging;
+mod notices;
+
 use std::time::Instant;
 
 use crate::Role;
 use crate::disconnect::DisconnectReason;
-use crate::error::{Error, Misbehaviour, Phase, Place, SendError};
-use crate::exchange::{Completed, Exchange, ExpectKexInit, Link, Occasion, Setting, Step, Trust};
+use crate::error::{Error, Misbehaviour, Place, SendError};
+use crate::exchange::{Completed, Exchange, Link, Trust};
 use crate::exchange_hash::SessionId;
-use crate::ext_info::{self, Extensions};
+use crate::ext_info::Extensions;
 use crate::handshake::farewell_of;
 use crate::hold_queue::HoldQueue;
 use crate::host_key::{HostKeyOffer, HostKeyVerdict};
 use crate::keys::PublicKey;
-use crate::messages::{Ping, Pong, Unimplemented};
+use crate::messages::{Ping, Unimplemented};
 use crate::negotiate::Negotiated;
 use crate::route::{Route, route};
 use crate::strict::Strict;
 use crate::wire::bytes::BytesMut;
-use crate::wire::{
-    DecodeError, Identification, Layer, MAX_PAYLOAD_BYTES, Message, Packet, SealError, number,
-};
+use crate::wire::{Identification, Layer, MAX_PAYLOAD_BYTES, Message, Packet, SealError};
 
 /// The most key exchanges a peer may begin before somebody is logged in, after the first.
 pub const MAX_EARLY_EXCHANGES: usize = 16;
@@ -274,25 +275,6 @@ impl Transport {
         }
     }
 
-    /// An exchange costs far more to answer than to ask for: who has not logged in gets a few.
-    fn count_early_exchange(&mut self) -> Result<(), Misbehaviour> {
-        if self.settled == Place::BeforeLogin {
-            self.early_exchanges = self.early_exchanges.saturating_add(1);
-            if self.early_exchanges > MAX_EARLY_EXCHANGES {
-                return Err(Misbehaviour::TooMany {
-                    what: "changes of keys before login",
-                    limit: MAX_EARLY_EXCHANGES,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn begin_exchange(&mut self, now: Instant) {
-        self.exchange = Exchange::ExpectKexInit(ExpectKexInit::begin(&mut self.link, false));
-        self.since = now;
-    }
-
     fn step(&mut self, now: Instant) -> Result<Option<TransportEvent>, Error> {
         let limits = self.link.config.limits;
         self.check_deadline(now)?;
@@ -318,17 +300,6 @@ impl Transport {
                 return Ok(Some(event));
             }
         }
-    }
-
-    /// Whether we should ask for new keys. Before a login nobody does: some peers cannot take it there.
-    fn is_worn(&self, now: Instant) -> bool {
-        matches!(self.exchange, Exchange::Idle)
-            && self.settled == Place::AfterLogin
-            && self
-                .link
-                .config
-                .rekey
-                .is_due(&self.link.wire, &self.negotiated, self.since, now)
     }
 
     fn receive(&mut self, packet: Packet, now: Instant) -> Result<Option<TransportEvent>, Error> {
@@ -368,121 +339,6 @@ impl Transport {
         }
         Ok(None)
     }
-
-    fn receive_ext_info(&mut self, packet: &Packet) -> Result<TransportEvent, Error> {
-        let limit = match self.link.role {
-            Role::Client => ext_info::MAX_MESSAGES_FROM_SERVER,
-            Role::Server => ext_info::MAX_MESSAGES_FROM_CLIENT,
-        };
-        self.ext_infos = self.ext_infos.saturating_add(1);
-        if self.ext_infos > limit {
-            let limit = crate::wire::usize_from(limit);
-            return Err(Misbehaviour::TooMany {
-                what: "EXT_INFO messages",
-                limit,
-            }
-            .into());
-        }
-        self.extensions
-            .update(&packet.payload)
-            .map_err(malformed(packet))?;
-        Ok(TransportEvent::Extensions(self.extensions.clone()))
-    }
-
-    /// As OpenSSH does, pings are answered after login and not while keys are being changed: they could pile up.
-    fn receive_ping(&mut self, packet: &Packet) -> Result<(), Error> {
-        let ping: Ping<'_> = packet.decode().map_err(malformed(packet))?;
-        if !self.exchange.holds_messages() {
-            let _ = self.send(&Pong { data: ping.data });
-        }
-        Ok(())
-    }
-
-    fn receive_pong(&mut self, packet: &Packet) -> Result<Option<TransportEvent>, Error> {
-        let pong: Pong<'_> = packet.decode().map_err(malformed(packet))?;
-        let Some(left) = self.pings.checked_sub(1) else {
-            return Ok(None);
-        };
-        self.pings = left;
-        Ok(Some(TransportEvent::Pong(pong.data.to_vec())))
-    }
-
-    fn setting(&mut self) -> (Setting<'_>, &mut Exchange) {
-        let occasion = Occasion::Rekey {
-            session_id: self.session_id,
-            strict: self.strict,
-            trust: &self.trust,
-        };
-        (
-            Setting {
-                link: &mut self.link,
-                peer: &self.peer,
-                occasion,
-            },
-            &mut self.exchange,
-        )
-    }
-
-    fn advance(&mut self, packet: &Packet, now: Instant) -> Result<Option<TransportEvent>, Error> {
-        let (mut setting, exchange) = self.setting();
-        let event = match std::mem::take(exchange).receive(packet, &mut setting)? {
-            Step::Next(next) => {
-                *exchange = next;
-                None
-            }
-            Step::Ask(state, offer) => {
-                *exchange = Exchange::ExpectVerdict(state);
-                Some(TransportEvent::HostKey(offer))
-            }
-            Step::Done(completed) => {
-                self.negotiated = completed.negotiated;
-                self.trust = completed.trust;
-                self.since = now;
-                if self.settled == Place::AfterLogin {
-                    self.link.wire.opener.log_in();
-                }
-                Some(TransportEvent::Rekeyed)
-            }
-        };
-        self.release_held();
-        Ok(event)
-    }
-
-    /// Goes on with the application's verdict, if one is due and there.
-    fn take_verdict(&mut self, now: Instant) -> Result<(), Error> {
-        let Some(verdict) = self.verdict.take() else {
-            return Ok(());
-        };
-        let (mut setting, exchange) = self.setting();
-        match std::mem::take(exchange) {
-            Exchange::ExpectVerdict(state) => {
-                *exchange = Exchange::ExpectNewKeys(state.decide(verdict, &mut setting)?);
-                self.since = now;
-                self.release_held();
-            }
-            // Nothing was asked: the verdict is about some other connection.
-            other => *exchange = other,
-        }
-        Ok(())
-    }
-
-    /// Sends what was held back, as soon as our NEWKEYS is sealed.
-    fn release_held(&mut self) {
-        if !self.exchange.holds_messages() {
-            self.held.flush(&mut self.link.wire.sealer);
-        }
-    }
-
-    fn check_deadline(&self, now: Instant) -> Result<(), Error> {
-        match self.deadline() {
-            Some(deadline) if self.is_exchanging() && now >= deadline => Err(Error::Timeout(Phase::Rekey)),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn malformed(packet: &Packet) -> impl FnOnce(DecodeError) -> Misbehaviour + use<> {
-    Misbehaviour::malformed(number::name(packet.number()))
 }
 
 impl Layer for Transport {
