@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::disconnect::{Blame, DisconnectReason, Fatal};
 use crate::keys::SignatureError;
+use crate::messages::printable;
 use crate::method::MethodError;
 use crate::wire::identification::IdentificationError;
 use crate::wire::number::MessageNumber;
@@ -45,6 +46,16 @@ pub enum Error {
         /// What the application said.
         why: String,
     },
+    /// The peer's software is known to get what was agreed on wrong.
+    #[error(
+        "the peer's software {software} gets {algorithm} wrong now and then: leave it out with this peer"
+    )]
+    Unreliable {
+        /// Its software version.
+        software: String,
+        /// What was agreed on.
+        algorithm: &'static str,
+    },
     /// The peer did not do in time what was its turn.
     #[error("the peer took too long over {0}")]
     Timeout(Phase),
@@ -64,14 +75,7 @@ fn shown(description: &str) -> String {
     if description.is_empty() {
         return String::new();
     }
-    let safe = |each: char| {
-        if each.is_control() {
-            each.escape_default().to_string()
-        } else {
-            each.to_string()
-        }
-    };
-    format!(": {}", description.chars().map(safe).collect::<String>())
+    format!(": {}", printable(description))
 }
 
 /// A part of the conversation that has a deadline.
@@ -237,7 +241,7 @@ impl Fatal for Error {
     fn blame(&self) -> Blame {
         match self {
             Self::PeerMisbehaved(misbehaviour) => misbehaviour.blame(),
-            Self::PeerIncompatible(_) => Blame::KeyExchange,
+            Self::PeerIncompatible(_) | Self::Unreliable { .. } => Blame::KeyExchange,
             Self::Identification(IdentificationError::Version { .. }) => Blame::Version,
             Self::Identification(IdentificationError::Closed { .. }) => Blame::Gone,
             Self::Packet(PacketError::Integrity(_)) => Blame::Integrity,
@@ -296,6 +300,24 @@ pub enum SendError {
     /// The connection has ended.
     #[error("the connection has ended")]
     Ended,
+}
+
+/// Why a ping was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PingError {
+    /// The peer did not say that it answers pings (`ping@openssh.com`).
+    #[error("the peer does not answer pings")]
+    NotAnnounced,
+    /// Nobody is logged in yet.
+    #[error("pings are answered after login only")]
+    BeforeLogin,
+    /// As many as may wait for their answers do ([`MAX_PINGS`](crate::MAX_PINGS)).
+    #[error("too many pings wait for their answers")]
+    TooMany,
+    /// The message was not taken.
+    #[error(transparent)]
+    Send(#[from] SendError),
 }
 
 #[cfg(test)]

@@ -1,7 +1,16 @@
 //! EXT_INFO (RFC 8308): what a side tells about itself as soon as keys are there.
 //!
-//! A server sends one right behind its first NEWKEYS when the client's first KEXINIT held the marker; it may send another
-//! before it accepts a login. We send `server-sig-algs` (RFC 8308 §3.1) and `ping@openssh.com`; as a client, nothing.
+//! Either side sends one right behind its first NEWKEYS when the other's first KEXINIT held the marker. A server may send
+//! another: to any client right before it accepts a login, to one that announced `ext-info-in-auth@openssh.com` at any
+//! time from its first request to log in (OpenSSH `PROTOCOL` §1.10), which is when ours does.
+//!
+//! | we send | as | it says | source |
+//! |---|---|---|---|
+//! | `server-sig-algs` | server | what signatures are taken for public key login | RFC 8308 §3.1 |
+//! | `publickey-hostbound@openssh.com` | server | a login may name the host key it is meant for | OpenSSH `PROTOCOL` §3.1 |
+//! | `ext-info-in-auth@openssh.com` | client | EXT_INFO may come during the login | OpenSSH `PROTOCOL` §1.10 |
+//! | `ping@openssh.com` | both | PING is answered, after login | OpenSSH `PROTOCOL` §1.8 |
+//!
 //! `no-flow-control`, `delay-compression` and `elevation` are read over.
 
 use std::collections::BTreeMap;
@@ -26,6 +35,8 @@ pub const MAX_SIGNATURE_ALGORITHMS: usize = 256;
 
 const SERVER_SIG_ALGS: &str = "server-sig-algs";
 const PING: &str = "ping@openssh.com";
+const HOSTBOUND: &str = "publickey-hostbound@openssh.com";
+const IN_AUTH: &str = "ext-info-in-auth@openssh.com";
 /// The value of extensions that are there or not.
 const VERSION_0: &[u8] = b"0";
 
@@ -36,6 +47,10 @@ pub struct Extensions {
     pub server_sig_algs: Option<Vec<String>>,
     /// Whether the peer answers PING (`ping@openssh.com`).
     pub ping: bool,
+    /// Whether a server takes logins that name its host key (`publickey-hostbound@openssh.com`).
+    pub publickey_hostbound: bool,
+    /// Whether a client takes EXT_INFO during the login (`ext-info-in-auth@openssh.com`).
+    pub ext_info_in_auth: bool,
     /// The names of all other extensions, with their values.
     pub others: BTreeMap<String, Vec<u8>>,
 }
@@ -47,6 +62,8 @@ impl Extensions {
             match name {
                 SERVER_SIG_ALGS => self.server_sig_algs = Some(read_signature_algorithms(value)),
                 PING => self.ping = value == VERSION_0,
+                HOSTBOUND => self.publickey_hostbound = value == VERSION_0,
+                IN_AUTH => self.ext_info_in_auth = value == VERSION_0,
                 other => {
                     self.others.insert(other.to_owned(), value.to_vec());
                 }
@@ -92,16 +109,38 @@ fn read_signature_algorithms(value: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// The EXT_INFO a server sends, as a payload.
+/// The EXT_INFO a server sends behind its first NEWKEYS, as a payload.
 pub(crate) fn of_server<'n>(signature_algorithms: impl IntoIterator<Item = &'n str>) -> Vec<u8> {
+    told(Some(&listed(signature_algorithms)), &[HOSTBOUND, PING])
+}
+
+/// The EXT_INFO a server sends during the login, as a payload: only `server-sig-algs` may be told again.
+pub(crate) fn of_server_in_auth<'n>(signature_algorithms: impl IntoIterator<Item = &'n str>) -> Vec<u8> {
+    told(Some(&listed(signature_algorithms)), &[])
+}
+
+/// The EXT_INFO a client sends behind its first NEWKEYS, as a payload.
+pub(crate) fn of_client() -> Vec<u8> {
+    told(None, &[IN_AUTH, PING])
+}
+
+fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    names.into_iter().collect::<Vec<_>>().join(",")
+}
+
+fn told(signature_algorithms: Option<&str>, flags: &[&str]) -> Vec<u8> {
+    let listed = signature_algorithms.map(|list| (SERVER_SIG_ALGS, list.as_bytes()));
+    let flags = flags.iter().map(|name| (*name, VERSION_0));
+    let extensions: Vec<(&str, &[u8])> = listed.into_iter().chain(flags).collect();
     let mut payload = Vec::new();
     let mut writer = Writer::new(&mut payload);
     writer.byte(number::EXT_INFO);
-    writer.uint32(2);
-    writer.string(SERVER_SIG_ALGS.as_bytes());
-    writer.name_list(signature_algorithms);
-    writer.string(PING.as_bytes());
-    writer.string(VERSION_0);
+    // Four at most.
+    writer.uint32(u32::try_from(extensions.len()).unwrap_or_default());
+    for (name, value) in extensions {
+        writer.string(name.as_bytes());
+        writer.string(value);
+    }
     payload
 }
 
@@ -121,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_sends_is_understood() {
+    fn what_each_side_sends_is_understood() {
         let mut extensions = Extensions::default();
         extensions
             .update(&of_server(["ssh-ed25519", "rsa-sha2-256"]))
@@ -132,9 +171,40 @@ mod tests {
             Extensions {
                 server_sig_algs: Some(names),
                 ping: true,
+                publickey_hostbound: true,
+                ext_info_in_auth: false,
                 others: BTreeMap::new()
             }
         );
+        extensions.update(&of_server_in_auth(["ssh-ed25519"])).unwrap();
+        assert_eq!(extensions.server_sig_algs, Some(vec!["ssh-ed25519".to_owned()]));
+        assert!(
+            extensions.ping && extensions.publickey_hostbound,
+            "what is not told again stands"
+        );
+        let mut extensions = Extensions::default();
+        extensions.update(&of_client()).unwrap();
+        let expected = Extensions {
+            ping: true,
+            ext_info_in_auth: true,
+            ..Extensions::default()
+        };
+        assert_eq!(extensions, expected);
+    }
+
+    #[test]
+    fn versions_that_are_not_known_mean_nothing() {
+        for version in [&b"1"[..], b"", b"00", b"0\0", b"\xff"] {
+            let mut extensions = Extensions::default();
+            extensions
+                .update(&message(&[
+                    (PING, version),
+                    (HOSTBOUND, version),
+                    (IN_AUTH, version),
+                ]))
+                .unwrap();
+            assert_eq!(extensions, Extensions::default(), "{version:?}");
+        }
     }
 
     #[test]

@@ -50,6 +50,11 @@ impl HoldQueue {
         self.messages.push_back(Held::LoggedIn);
     }
 
+    /// What is held, in bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Seals everything, in order.
     pub(crate) fn flush(&mut self, sealer: &mut Sealer) {
         self.bytes = 0;

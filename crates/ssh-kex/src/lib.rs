@@ -10,12 +10,13 @@
 //! | what | where | source |
 //! |---|---|---|
 //! | identification, first exchange | [`Handshake`] | RFC 4253 §4.2, §7 |
-//! | routing, rekey, hold queue, ping | [`Transport`] | RFC 4253 §9, §11, OpenSSH `PROTOCOL` §1.10 |
+//! | routing, rekey, hold queue, ping | [`Transport`] | RFC 4253 §9, §11, OpenSSH `PROTOCOL` §1.8 |
 //! | algorithm negotiation | [`Negotiated`], [`Preferences`] | RFC 4253 §7.1 |
 //! | exchange hash, key derivation | `exchange_hash.rs`, `derive.rs` | RFC 4253 §7.2, §8 |
 //! | methods | [`method::ALL`] | RFC 8731, draft-ietf-sshm-mlkem-hybrid-kex |
 //! | strict key exchange | [`strict`] | OpenSSH `PROTOCOL` §1.9, draft-miller-sshm-strict-kex |
 //! | extensions | [`Extensions`] | RFC 8308 |
+//! | peers that need care | [`quirks::TABLE`] | their identification, RFC 4253 §4.2 |
 //! | farewells | [`DisconnectReason`], [`Blame`] | RFC 4253 §11.1 |
 //!
 //! This room owns the message numbers 1 to 4, 7, 20 to 49, 192 and 193 and answers those nobody owns; 5, 6 and 50 to
@@ -42,6 +43,7 @@ pub mod messages;
 pub mod method;
 mod negotiate;
 mod preferences;
+pub mod quirks;
 mod rekey;
 mod route;
 pub mod strict;
@@ -49,16 +51,18 @@ mod transport;
 
 pub use config::{Config, Limits};
 pub use disconnect::{Blame, DisconnectReason, Fatal};
-pub use error::{Error, Incompatible, Misbehaviour, Negotiable, Phase, Place, SendError};
+pub use error::{Error, Incompatible, Misbehaviour, Negotiable, Phase, PingError, Place, SendError};
 pub use exchange_hash::{Digest, Hash, SessionId, SharedSecret};
 pub use ext_info::Extensions;
 pub use handshake::{Handshake, HandshakeEvent, MAX_IGNORED};
 pub use host_key::{HostKeyAccepted, HostKeyOffer, HostKeyVerdict};
+pub use messages::DebugMessage;
 pub use method::{Agreement, Method};
 pub use negotiate::{Direction, Negotiated};
 pub use preferences::{MAX_EDIT_BYTES, PreferenceError, Preferences, nearest};
+pub use quirks::{Quirk, Quirks};
 pub use rekey::RekeyPolicy;
-pub use transport::{MAX_EARLY_EXCHANGES, Transport, TransportEvent};
+pub use transport::{MAX_EARLY_EXCHANGES, MAX_PINGS, Transport, TransportEvent};
 
 #[doc(no_inline)]
 pub use ssh_keys::{self as keys, wire};

@@ -68,12 +68,12 @@ message! {
     }
     /// RFC 4253 §7.3, both directions: everything behind it is under the new keys.
     pub struct NewKeys = 21, "SSH_MSG_NEWKEYS" {}
-    /// OpenSSH `PROTOCOL` §1.10 (`ping@openssh.com`), both directions.
+    /// OpenSSH `PROTOCOL` §1.8 (`ping@openssh.com`), both directions.
     pub struct Ping<'a> = 192, "SSH2_MSG_PING" {
         /// To be sent back.
         pub data: &'a [u8],
     }
-    /// OpenSSH `PROTOCOL` §1.10, both directions: the answer to [`Ping`].
+    /// OpenSSH `PROTOCOL` §1.8, both directions: the answer to [`Ping`].
     pub struct Pong<'a> = 193, "SSH2_MSG_PONG" {
         /// What the ping held.
         pub data: &'a [u8],
@@ -87,6 +87,44 @@ pub(crate) fn read_farewell(payload: &[u8]) -> Result<(u32, String), DecodeError
     expect_number(&mut reader, number::DISCONNECT)?;
     let code = reader.uint32()?;
     Ok((code, peer_text(reader.string().unwrap_or_default())))
+}
+
+/// A DEBUG of the peer's (RFC 4253 §11.3), fit to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DebugMessage {
+    /// Whether the peer wants it shown without being asked for debug output.
+    pub always_display: bool,
+    /// The text: shortened to [`MAX_PEER_TEXT_BYTES`], on one line, without control characters.
+    pub text: String,
+}
+
+impl DebugMessage {
+    /// Reads a payload. Some peers leave out the language tag.
+    pub(crate) fn read(payload: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(payload);
+        expect_number(&mut reader, number::DEBUG).ok()?;
+        let always_display = reader.boolean().ok()?;
+        let text = printable(&peer_text(reader.string().ok()?));
+        Some(Self { always_display, text })
+    }
+}
+
+/// A text on one line and without what drives a terminal: control characters, line separators and what changes the
+/// direction of writing are escaped.
+pub(crate) fn printable(text: &str) -> String {
+    let unfit = |each: char| {
+        each.is_control()
+            || matches!(each, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for each in text.chars() {
+        if unfit(each) {
+            shown.extend(each.escape_default());
+        } else {
+            shown.push(each);
+        }
+    }
+    shown
 }
 
 /// A peer's free text, shortened to [`MAX_PEER_TEXT_BYTES`]; bytes that are not UTF-8 become replacement characters.
@@ -123,6 +161,34 @@ mod tests {
             "\u{fffd}\u{fffd}"
         );
         assert!(read_farewell(b"\x01\0\0").is_err());
+    }
+
+    #[test]
+    fn debug_messages_are_made_fit_to_be_shown() {
+        let read = |message: &[u8]| {
+            let debug = Debug {
+                always_display: true,
+                message,
+                language_tag: b"en",
+            };
+            DebugMessage::read(&debug.to_bytes()).unwrap().text
+        };
+        for (sent, shown) in [
+            (&b"hello"[..], "hello"),
+            (b"a\r\nb\x1b[2J\xff", "a\\r\\nb\\u{1b}[2J\u{fffd}"),
+            ("\u{202e}x\u{9b}".as_bytes(), "\\u{202e}x\\u{9b}"),
+        ] {
+            assert_eq!(read(sent), shown);
+        }
+        assert_eq!(read(&[b'a'; 70_000]).len(), MAX_PEER_TEXT_BYTES);
+        let without_tag = DebugMessage::read(b"\x04\0\0\0\0\x02hi").unwrap();
+        assert_eq!(
+            (without_tag.always_display, without_tag.text.as_str()),
+            (false, "hi")
+        );
+        for broken in [&b"\x04"[..], b"\x04\x01", b"\x04\x01\xff\xff\xff\xff"] {
+            assert_eq!(DebugMessage::read(broken), None);
+        }
     }
 
     #[test]

@@ -31,6 +31,14 @@ pub struct Negotiated {
     pub strict: bool,
 }
 
+impl Negotiated {
+    /// Whether somebody who records the connection cannot read it with a large quantum computer either: the method of key
+    /// exchange decides that.
+    pub const fn is_post_quantum(&self) -> bool {
+        self.kex.is_post_quantum
+    }
+}
+
 /// What one direction uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Direction {

@@ -38,6 +38,13 @@ impl Default for RekeyPolicy {
 }
 
 impl RekeyPolicy {
+    /// Only where a cipher or the counter of packets forbids to go on.
+    pub const AS_SELDOM_AS_POSSIBLE: Self = Self {
+        bytes: u64::MAX,
+        packets: MAX_PACKETS,
+        time: None,
+    };
+
     /// Whether a direction with these counts is worn.
     fn is_worn(&self, bytes: u64, packets: u64, cipher_bytes: u64) -> bool {
         bytes >= self.bytes.min(cipher_bytes).max(1) || packets >= self.packets.clamp(1, MAX_PACKETS)

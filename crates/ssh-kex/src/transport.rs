@@ -26,12 +26,16 @@ use crate::handshake::farewell_of;
 use crate::hold_queue::HoldQueue;
 use crate::host_key::{HostKeyOffer, HostKeyVerdict};
 use crate::keys::PublicKey;
-use crate::messages::{Ping, Unimplemented};
+use crate::messages::{DebugMessage, Unimplemented};
 use crate::negotiate::Negotiated;
+use crate::quirks::{Quirk, Quirks};
+use crate::rekey::RekeyPolicy;
 use crate::route::{Route, route};
 use crate::strict::Strict;
 use crate::wire::bytes::BytesMut;
 use crate::wire::{Identification, Layer, MAX_PAYLOAD_BYTES, Message, Packet, SealError};
+
+pub use notices::MAX_PINGS;
 
 /// The most key exchanges a peer may begin before somebody is logged in, after the first.
 pub const MAX_EARLY_EXCHANGES: usize = 16;
@@ -46,6 +50,12 @@ pub struct Transport {
     trust: Trust,
     extensions: Extensions,
     ext_infos: u32,
+    /// As a server: the second EXT_INFO was sent.
+    told_again: bool,
+    quirks: Quirks,
+    rekey: RekeyPolicy,
+    /// K_S of the first exchange.
+    initial_host_key: Vec<u8>,
     /// `BeforeLogin` or `AfterLogin`.
     settled: Place,
     exchange: Exchange,
@@ -57,6 +67,8 @@ pub struct Transport {
     held: HoldQueue,
     overflowed: bool,
     pings: u32,
+    /// Messages passed over.
+    ignored: u64,
     end: End,
 }
 
@@ -84,6 +96,13 @@ pub enum TransportEvent {
     HostKey(HostKeyOffer),
     /// The answer to a [`Transport::ping`].
     Pong(Vec<u8>),
+    /// The peer says something to our people (RFC 4253 §11.3).
+    Debug(DebugMessage),
+    /// The peer did not understand a packet of ours (RFC 4253 §11.4).
+    Unimplemented {
+        /// That packet's sequence number.
+        sequence: u32,
+    },
 }
 
 impl Transport {
@@ -93,7 +112,14 @@ impl Transport {
             strict,
             negotiated,
             trust,
+            host_key,
         } = completed;
+        let quirks = Quirks::of(&peer);
+        let rekey = if quirks.has(Quirk::CannotRekey) {
+            RekeyPolicy::AS_SELDOM_AS_POSSIBLE
+        } else {
+            link.config.rekey
+        };
         Self {
             link,
             peer,
@@ -103,6 +129,10 @@ impl Transport {
             trust,
             extensions: Extensions::default(),
             ext_infos: 0,
+            told_again: false,
+            quirks,
+            rekey,
+            initial_host_key: host_key,
             settled: Place::BeforeLogin,
             exchange: Exchange::Idle,
             since,
@@ -111,6 +141,7 @@ impl Transport {
             held: HoldQueue::default(),
             overflowed: false,
             pings: 0,
+            ignored: 0,
             end: End::Open,
         }
     }
@@ -158,6 +189,11 @@ impl Transport {
         self.link.role
     }
 
+    /// The line we began with.
+    pub fn own_identification(&self) -> &Identification {
+        &self.link.config.identification
+    }
+
     /// The line the peer began with.
     pub const fn peer_identification(&self) -> &Identification {
         &self.peer
@@ -179,6 +215,17 @@ impl Transport {
             Trust::Accepted(accepted) => Some(accepted.key()),
             Trust::Own => None,
         }
+    }
+
+    /// The blob of the host key that signed the first exchange (K_S), the same on both sides and for ever: what a login
+    /// binds itself to (OpenSSH `PROTOCOL` §3.1).
+    pub fn initial_host_key(&self) -> &[u8] {
+        &self.initial_host_key
+    }
+
+    /// What is known to be wrong with the peer's software.
+    pub const fn quirks(&self) -> Quirks {
+        self.quirks
     }
 
     /// Tells the peer that the packet with this number was not understood (RFC 4253 §11.4).
@@ -212,15 +259,6 @@ impl Transport {
         if !self.is_exchanging() && !self.is_over() {
             self.begin_exchange(now);
         }
-    }
-
-    /// Sends a ping, if the peer announced that it answers them and somebody is logged in; `false` otherwise.
-    pub fn ping(&mut self, data: &[u8]) -> bool {
-        let answered =
-            self.extensions.ping && self.settled == Place::AfterLogin && !self.exchange.holds_messages();
-        let sent = answered && self.send(&Ping { data }).is_ok();
-        self.pings = self.pings.saturating_add(u32::from(sent));
-        sent
     }
 
     /// Hands over the verdict on a host key. `poll` afterwards.
@@ -260,7 +298,22 @@ impl Transport {
                 _ => Ok(()),
             };
         }
-        let payload = message.to_bytes();
+        self.hold(message.to_bytes(), hides_length)
+    }
+
+    /// Sends a message that is encoded already.
+    fn send_payload(&mut self, payload: Vec<u8>) -> Result<(), SendError> {
+        if self.is_over() {
+            return Err(SendError::Ended);
+        }
+        if self.exchange.holds_messages() {
+            return self.hold(payload, false);
+        }
+        self.link.wire.sealer.seal_payload(&payload);
+        Ok(())
+    }
+
+    fn hold(&mut self, payload: Vec<u8>, hides_length: bool) -> Result<(), SendError> {
         if payload.len() > MAX_PAYLOAD_BYTES {
             return Err(SendError::TooLong);
         }
@@ -316,7 +369,7 @@ impl Transport {
         ) {
             Route::Up => return Ok(Some(TransportEvent::Packet(packet))),
             Route::Farewell => return Err(farewell_of(&packet)),
-            Route::Ignore => {}
+            Route::Ignore => return Ok(self.receive_notice(&packet)),
             Route::ExtInfo => return self.receive_ext_info(&packet).map(Some),
             Route::KexInit => {
                 if matches!(self.exchange, Exchange::Idle) {
@@ -381,7 +434,7 @@ impl Layer for Transport {
         let config = &self.link.config;
         match &self.exchange {
             _ if self.is_over() => None,
-            Exchange::Idle if self.settled == Place::AfterLogin => config.rekey.due_at(self.since),
+            Exchange::Idle if self.settled == Place::AfterLogin => self.rekey.due_at(self.since),
             // The application may take its time over a verdict.
             Exchange::Idle | Exchange::ExpectVerdict(_) => None,
             _ => self.since.checked_add(config.limits.rekey_deadline),

@@ -76,6 +76,7 @@ fn verify(
         terms,
         secret: agreement.secret,
         exchange_hash,
+        host_key: proof.host_key.to_vec(),
     };
     let (valid, replaced) = match &setting.occasion {
         Occasion::Rekey {

@@ -28,8 +28,9 @@ use crate::exchange_hash::{Digest, SessionId, SharedSecret, Transcript};
 use crate::host_key::{HostKeyAccepted, HostKeyOffer};
 use crate::keys::Signer;
 use crate::messages::{Disconnect, KexInit, NewKeys};
-use crate::method::{Agreement, ClientHalf, Method};
+use crate::method::{Agreement, ClientHalf, Method, curve25519};
 use crate::negotiate::{Choice, Direction, Negotiated, Offer};
+use crate::quirks::{Quirk, Quirks};
 use crate::route::Awaited;
 use crate::strict::Strict;
 use crate::wire::bytes::Bytes;
@@ -238,11 +239,26 @@ impl ExpectKexInit {
             Occasion::First => Strict::decide(role, &theirs.kex_algorithms, packet.sequence)?,
             Occasion::Rekey { strict, .. } => strict,
         };
+        let choice = setting.link.offer().negotiate(&theirs)?;
+        let is_curve25519 = [
+            &curve25519::CURVE25519_SHA256,
+            &curve25519::CURVE25519_SHA256_LIBSSH,
+        ]
+        .contains(&choice.kex);
+        if is_curve25519 && Quirks::of(setting.peer).has(Quirk::PadsCurve25519) {
+            return Err(Error::Unreliable {
+                software: setting.peer.software().to_owned(),
+                algorithm: choice.kex.name,
+            });
+        }
         let terms = Terms {
-            choice: setting.link.offer().negotiate(&theirs)?,
+            choice,
             strict,
-            tells_extensions: matches!((role, &setting.occasion), (Role::Server, Occasion::First))
-                && theirs.kex_algorithms.contains(ext_info::CLIENT_MARKER),
+            tells_extensions: matches!(setting.occasion, Occasion::First)
+                && theirs.kex_algorithms.contains(match role {
+                    Role::Client => ext_info::SERVER_MARKER,
+                    Role::Server => ext_info::CLIENT_MARKER,
+                }),
         };
         let theirs = packet.payload.clone();
         Ok(match role {
@@ -279,7 +295,7 @@ pub(crate) struct Inits {
 pub(crate) struct Terms {
     choice: Choice,
     strict: Strict,
-    /// We are the server of a client that takes EXT_INFO, and this is the first exchange.
+    /// The peer takes EXT_INFO, and this is the first exchange.
     tells_extensions: bool,
 }
 
@@ -297,6 +313,8 @@ pub(crate) struct Settled {
     terms: Terms,
     secret: SharedSecret,
     exchange_hash: Digest,
+    /// K_S, as it entered the hash.
+    host_key: Vec<u8>,
 }
 
 impl Settled {
@@ -327,7 +345,10 @@ impl Settled {
         sealer.set_compression(outgoing.direction.compression);
         if tells_extensions {
             let names = link.config.login_signatures.iter().map(|each| each.name);
-            sealer.seal_payload(&ext_info::of_server(names));
+            sealer.seal_payload(&match link.role {
+                Role::Client => ext_info::of_client(),
+                Role::Server => ext_info::of_server(names),
+            });
         }
         let negotiated = choice.for_role(link.role, strict.is_on());
         Ok(ExpectNewKeys {
@@ -337,6 +358,7 @@ impl Settled {
                 strict,
                 negotiated,
                 trust,
+                host_key: self.host_key,
             },
         })
     }
@@ -408,6 +430,8 @@ pub(crate) struct Completed {
     pub(crate) strict: Strict,
     pub(crate) negotiated: Negotiated,
     pub(crate) trust: Trust,
+    /// K_S: the blob of the host key that signed.
+    pub(crate) host_key: Vec<u8>,
 }
 
 /// Whether a packet is the guess that is to be passed over: the next message of a method, whatever it holds.

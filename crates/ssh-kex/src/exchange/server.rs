@@ -81,6 +81,7 @@ fn sign(
         terms,
         secret: agreement.secret,
         exchange_hash,
+        host_key: host_key.to_vec(),
     };
     Ok(Exchange::ExpectNewKeys(
         settled.into_new_keys(Trust::Own, setting)?,

@@ -13,6 +13,7 @@ use crate::wire::rand_core::CryptoRng;
 pub static CURVE25519_SHA256: Method = Method {
     name: "curve25519-sha256",
     tier: Tier::Recommended,
+    is_post_quantum: false,
     hash: Hash::SHA256,
     client: ecdh::client::<X25519>,
     server: ecdh::server::<X25519>,
@@ -22,6 +23,7 @@ pub static CURVE25519_SHA256: Method = Method {
 pub static CURVE25519_SHA256_LIBSSH: Method = Method {
     name: "curve25519-sha256@libssh.org",
     tier: Tier::Recommended,
+    is_post_quantum: false,
     hash: Hash::SHA256,
     client: ecdh::client::<X25519>,
     server: ecdh::server::<X25519>,

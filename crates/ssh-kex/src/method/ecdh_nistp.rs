@@ -20,6 +20,7 @@ use crate::wire::rand_core::CryptoRng;
 pub static ECDH_NISTP256: Method = Method {
     name: "ecdh-sha2-nistp256",
     tier: Tier::Compatible,
+    is_post_quantum: false,
     hash: Hash::SHA256,
     client: ecdh::client::<Nist<NistP256>>,
     server: ecdh::server::<Nist<NistP256>>,
@@ -29,6 +30,7 @@ pub static ECDH_NISTP256: Method = Method {
 pub static ECDH_NISTP384: Method = Method {
     name: "ecdh-sha2-nistp384",
     tier: Tier::Compatible,
+    is_post_quantum: false,
     hash: Hash::SHA384,
     client: ecdh::client::<Nist<NistP384>>,
     server: ecdh::server::<Nist<NistP384>>,
@@ -38,6 +40,7 @@ pub static ECDH_NISTP384: Method = Method {
 pub static ECDH_NISTP521: Method = Method {
     name: "ecdh-sha2-nistp521",
     tier: Tier::Compatible,
+    is_post_quantum: false,
     hash: Hash::SHA512,
     client: ecdh::client::<Nist<NistP521>>,
     server: ecdh::server::<Nist<NistP521>>,

@@ -19,6 +19,7 @@ use crate::wire::Tier;
 pub static MLKEM768_X25519_SHA256: Method = Method {
     name: "mlkem768x25519-sha256",
     tier: Tier::Recommended,
+    is_post_quantum: true,
     hash: Hash::SHA256,
     client: |rng| hybrid::client::<MlKem<MlKem768>, X25519>(Hash::SHA256, rng),
     server: |rng| hybrid::server::<MlKem<MlKem768>, X25519>(Hash::SHA256, rng),

@@ -22,6 +22,7 @@ use crate::wire::Tier;
 pub static MLKEM768_NISTP256_SHA256: Method = Method {
     name: "mlkem768nistp256-sha256",
     tier: Tier::Compatible,
+    is_post_quantum: true,
     hash: Hash::SHA256,
     client: |rng| hybrid::client::<MlKem<MlKem768>, Nist<NistP256>>(Hash::SHA256, rng),
     server: |rng| hybrid::server::<MlKem<MlKem768>, Nist<NistP256>>(Hash::SHA256, rng),
@@ -31,6 +32,7 @@ pub static MLKEM768_NISTP256_SHA256: Method = Method {
 pub static MLKEM1024_NISTP384_SHA384: Method = Method {
     name: "mlkem1024nistp384-sha384",
     tier: Tier::Compatible,
+    is_post_quantum: true,
     hash: Hash::SHA384,
     client: |rng| hybrid::client::<MlKem<MlKem1024>, Nist<NistP384>>(Hash::SHA384, rng),
     server: |rng| hybrid::server::<MlKem<MlKem1024>, Nist<NistP384>>(Hash::SHA384, rng),

@@ -56,6 +56,9 @@ pub struct Method {
     pub name: &'static str,
     /// Whether it is offered by default, and how early.
     pub tier: Tier,
+    /// Whether its secret stays one for somebody who records the connection today and has a large quantum computer one
+    /// day.
+    pub is_post_quantum: bool,
     /// The hash of the exchange and of key derivation.
     pub hash: Hash,
     /// Makes a client half with fresh secrets.

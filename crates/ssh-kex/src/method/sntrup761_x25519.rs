@@ -23,6 +23,7 @@ use crate::wire::rand_core::CryptoRng;
 pub static SNTRUP761_X25519_SHA512: Method = Method {
     name: "sntrup761x25519-sha512",
     tier: Tier::Recommended,
+    is_post_quantum: true,
     hash: Hash::SHA512,
     client: |rng| hybrid::client::<Sntrup761, X25519>(Hash::SHA512, rng),
     server: |rng| hybrid::server::<Sntrup761, X25519>(Hash::SHA512, rng),
@@ -32,6 +33,7 @@ pub static SNTRUP761_X25519_SHA512: Method = Method {
 pub static SNTRUP761_X25519_SHA512_OPENSSH: Method = Method {
     name: "sntrup761x25519-sha512@openssh.com",
     tier: Tier::Recommended,
+    is_post_quantum: true,
     hash: Hash::SHA512,
     client: |rng| hybrid::client::<Sntrup761, X25519>(Hash::SHA512, rng),
     server: |rng| hybrid::server::<Sntrup761, X25519>(Hash::SHA512, rng),

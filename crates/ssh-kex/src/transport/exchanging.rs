@@ -32,8 +32,6 @@ impl Transport {
         matches!(self.exchange, Exchange::Idle)
             && self.settled == Place::AfterLogin
             && self
-                .link
-                .config
                 .rekey
                 .is_due(&self.link.wire, &self.negotiated, self.since, now)
     }

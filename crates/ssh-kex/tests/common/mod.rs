@@ -12,8 +12,8 @@ use ssh_kex::keys::{PrivateKey, PublicKey, Signer};
 use ssh_kex::wire::rand_core::{CryptoRng, Rng, SeedableRng};
 use ssh_kex::wire::{Layer, Packet, number};
 use ssh_kex::{
-    Config, Error, Extensions, Handshake, HandshakeEvent, HostKeyOffer, HostKeyVerdict, Role, Transport,
-    TransportEvent,
+    Config, DebugMessage, Error, Extensions, Handshake, HandshakeEvent, HostKeyOffer, HostKeyVerdict, Role,
+    Transport, TransportEvent,
 };
 
 /// A generator that gives the same numbers every time.
@@ -60,6 +60,8 @@ pub(crate) struct Seat {
     pub(crate) packets: Vec<Packet>,
     pub(crate) extensions: Option<Extensions>,
     pub(crate) pongs: Vec<Vec<u8>>,
+    pub(crate) debugs: Vec<DebugMessage>,
+    pub(crate) unimplemented: Vec<u32>,
     pub(crate) rekeyed: usize,
     pub(crate) error: Option<Error>,
 }
@@ -101,6 +103,8 @@ impl Seat {
             packets: Vec::new(),
             extensions: None,
             pongs: Vec::new(),
+            debugs: Vec::new(),
+            unimplemented: Vec::new(),
             rekeyed: 0,
             error: None,
         }
@@ -186,6 +190,8 @@ impl Seat {
             TransportEvent::Rekeyed => self.rekeyed += 1,
             TransportEvent::HostKey(offer) => self.take_offer(offer),
             TransportEvent::Pong(data) => self.pongs.push(data),
+            TransportEvent::Debug(message) => self.debugs.push(message),
+            TransportEvent::Unimplemented { sequence } => self.unimplemented.push(sequence),
         }
     }
 

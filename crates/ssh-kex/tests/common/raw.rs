@@ -45,6 +45,8 @@ pub(crate) struct Traits {
     pub(crate) host_key_list: &'static str,
     /// As a server: spoils the signature.
     pub(crate) wrong_signature: bool,
+    /// Its identification.
+    pub(crate) line: &'static str,
     /// As a server: the seed of its host key.
     pub(crate) host_key: u64,
 }
@@ -61,6 +63,7 @@ impl Default for Traits {
             kex_list: None,
             host_key_list: "ssh-ed25519",
             wrong_signature: false,
+            line: "SSH-2.0-Raw_1.0",
             host_key: 1,
         }
     }
@@ -79,8 +82,6 @@ pub(crate) struct Raw {
     pub(crate) session_id: Option<Vec<u8>>,
     pub(crate) seen_host_key: Option<PublicKey>,
 }
-
-const OURS: &str = "SSH-2.0-Raw_1.0";
 
 impl Raw {
     /// The peer of a machine with the other role.
@@ -147,7 +148,10 @@ impl Raw {
     /// Goes through an exchange up to a position, from the start or (when keyed) as a rekey.
     pub(crate) fn advance(&mut self, from: Option<Position>, to: Position, seat: &mut Seat) {
         if from.is_none() {
-            self.wire.sealer.outbox().extend_from_slice(OURS.as_bytes());
+            self.wire
+                .sealer
+                .outbox()
+                .extend_from_slice(self.traits.line.as_bytes());
             self.wire.sealer.outbox().extend_from_slice(b"\r\n");
             self.exchange_bytes(seat);
         }
@@ -327,8 +331,8 @@ impl Raw {
     fn hash(&self, host_key: &[u8], agreement: &Agreement) -> Vec<u8> {
         let theirs = self.theirs.as_deref().unwrap();
         let (client, server) = match self.role {
-            Role::Client => (OURS, theirs),
-            Role::Server => (theirs, OURS),
+            Role::Client => (self.traits.line, theirs),
+            Role::Server => (theirs, self.traits.line),
         };
         let mut hashed = Vec::new();
         for part in [
