@@ -125,7 +125,7 @@ impl Authenticator {
 
     /// The algorithm for `signer` to log in with on this server; `None`: they have none in common.
     pub fn algorithm_for(&self, signer: &dyn Signer) -> Option<&'static SignatureAlgorithm> {
-        choose_algorithm(signer, self.transport.extensions())
+        choose_algorithm(signer, self.transport.extensions(), self.transport.quirks())
     }
 
     /// Says farewell; nothing is sent after it.
@@ -171,7 +171,13 @@ impl Authenticator {
                     }
                 }
                 Some(TransportEvent::HostKey(offer)) => return Ok(Some(Event::HostKey(offer))),
-                Some(TransportEvent::Extensions(_) | TransportEvent::Rekeyed | TransportEvent::Pong(_)) => {}
+                Some(TransportEvent::Debug(message)) => return Ok(Some(Event::Debug(message))),
+                Some(
+                    TransportEvent::Extensions(_)
+                    | TransportEvent::Rekeyed
+                    | TransportEvent::Pong(_)
+                    | TransportEvent::Unimplemented { .. },
+                ) => {}
                 None => return Ok(self.offer_turn()),
             }
         }

@@ -59,7 +59,8 @@ pub struct Policy {
     /// never listed.
     pub methods: Vec<&'static Method>,
     /// The signature algorithms taken for public key login. Tell clients the same ones:
-    /// [`Config::login_signatures`](crate::kex::Config::login_signatures).
+    /// [`Config::login_signatures`](crate::kex::Config::login_signatures). Where they differ, clients that listen are told
+    /// these at their first request.
     pub key_algorithms: Vec<&'static SignatureAlgorithm>,
     /// How many attempts may fail; with the last one the connection ends. The first request does not count if it is
     /// `none`, nor do public key queries and partial successes.
@@ -191,6 +192,16 @@ impl Authenticator {
         }
     }
 
+    /// Takes these signature algorithms for public key login from now on, in place of the policy's. A client that listens
+    /// is told, once and not before its first request (`ext-info-in-auth@openssh.com`, OpenSSH `PROTOCOL` §1.10): for
+    /// servers that take different ones from different users. Call it while an attempt is being decided.
+    pub fn set_key_algorithms(&mut self, algorithms: Vec<&'static SignatureAlgorithm>) {
+        self.policy.key_algorithms = algorithms;
+        if self.tally.has_begun() {
+            self.transport.tell_login_signatures(&self.policy.key_algorithms);
+        }
+    }
+
     /// Says farewell; nothing is sent after it.
     pub fn disconnect(&mut self, reason: DisconnectReason, description: &str) {
         self.transport.disconnect(reason, description);
@@ -231,8 +242,10 @@ impl Authenticator {
                     TransportEvent::Extensions(_)
                     | TransportEvent::Rekeyed
                     | TransportEvent::HostKey(_)
-                    | TransportEvent::Pong(_),
+                    | TransportEvent::Pong(_)
+                    | TransportEvent::Unimplemented { .. },
                 ) => {}
+                Some(TransportEvent::Debug(message)) => return Ok(Some(Event::Debug(message))),
                 None => return Ok(None),
             }
         }
@@ -335,6 +348,10 @@ impl Authenticator {
             let service = text::shown(request.service_name.as_bytes());
             return Err(Error::ServiceNotAvailable { service });
         }
+        let is_news = self.transport.login_signatures() != self.policy.key_algorithms;
+        if first && is_news {
+            self.transport.tell_login_signatures(&self.policy.key_algorithms);
+        }
         if let Some(banner) = self.banner.take() {
             self.transport.send(&UserauthBanner {
                 message: banner.as_bytes(),
@@ -361,8 +378,10 @@ impl Authenticator {
         let judgement = method
             .requested(Request {
                 claim: Claim::new(self.questions.next(), progress.user.clone()),
+                method_name: request.method_name,
                 fields: request.method_fields.0,
                 session_id: self.transport.session_id(),
+                host_key: self.transport.initial_host_key(),
                 proved: &progress.proved,
                 key_algorithms: &self.policy.key_algorithms,
             })
@@ -477,7 +496,10 @@ impl Authenticator {
 impl Progress {
     /// The method of this name, if it may be tried.
     fn method(&self, name: &str) -> Option<&'static Method> {
-        self.methods.iter().copied().find(|method| method.name == name)
+        self.methods
+            .iter()
+            .copied()
+            .find(|method| method.is_meant_by(name))
     }
 }
 

@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use crate::error::{Error, Misbehaviour, Place};
 use crate::kex::{
-    DisconnectReason, Extensions, HostKeyOffer, HostKeyVerdict, Negotiated, SendError, Transport,
-    TransportEvent,
+    DebugMessage, DisconnectReason, Extensions, HostKeyOffer, HostKeyVerdict, Negotiated, PingError, Quirks,
+    SendError, Transport, TransportEvent,
 };
 use crate::keys::PublicKey;
 use crate::method::Method;
@@ -123,6 +123,13 @@ pub enum SessionEvent {
     HostKey(HostKeyOffer),
     /// The peer answered a ping; these are its bytes.
     Pong(Vec<u8>),
+    /// The peer says something to our people.
+    Debug(DebugMessage),
+    /// The peer did not understand the packet with this sequence number of ours.
+    Unimplemented {
+        /// The sequence number.
+        sequence: u32,
+    },
 }
 
 impl Session {
@@ -175,9 +182,24 @@ impl Session {
         self.transport.is_changing_keys()
     }
 
-    /// Sends a ping, if the peer announced that it answers them; `false` otherwise.
-    pub fn ping(&mut self, data: &[u8]) -> bool {
+    /// Sends a ping; see [`Transport::ping`].
+    pub fn ping(&mut self, data: &[u8]) -> Result<(), PingError> {
         self.transport.ping(data)
+    }
+
+    /// Sends a message that the peer passes over; see [`Transport::send_ignore`].
+    pub fn send_ignore(&mut self, data: &[u8]) -> Result<(), SendError> {
+        self.transport.send_ignore(data)
+    }
+
+    /// Says something to the peer's people; see [`Transport::send_debug`].
+    pub fn send_debug(&mut self, always_display: bool, text: &str) -> Result<(), SendError> {
+        self.transport.send_debug(always_display, text)
+    }
+
+    /// How many messages without meaning the peer has sent; see [`Transport::ignored`].
+    pub const fn ignored(&self) -> u64 {
+        self.transport.ignored()
     }
 
     /// Answers [`SessionEvent::HostKey`].
@@ -188,6 +210,16 @@ impl Session {
     /// The session identifier: the first exchange hash, for ever.
     pub fn session_id(&self) -> &[u8] {
         self.transport.session_id()
+    }
+
+    /// Our own identification line.
+    pub fn own_identification(&self) -> &Identification {
+        self.transport.own_identification()
+    }
+
+    /// What is known to be wrong with the peer's software.
+    pub const fn quirks(&self) -> Quirks {
+        self.transport.quirks()
     }
 
     /// The peer's identification line.
@@ -248,6 +280,8 @@ impl Layer for Session {
                 TransportEvent::Rekeyed => SessionEvent::Rekeyed,
                 TransportEvent::HostKey(offer) => SessionEvent::HostKey(offer),
                 TransportEvent::Pong(data) => SessionEvent::Pong(data),
+                TransportEvent::Debug(message) => SessionEvent::Debug(message),
+                TransportEvent::Unimplemented { sequence } => SessionEvent::Unimplemented { sequence },
             }));
         }
         Ok(None)

@@ -168,16 +168,14 @@ fn a_key_that_was_not_offered_is_never_signed_with() {
 }
 
 #[test]
-fn what_is_signed_names_session_user_and_key() {
+fn what_is_signed_names_session_user_key_and_host() {
     let mut test = client_at(At::Signing);
     let session_id = test.server.transport.session_id().to_vec();
     let request = test.signing();
     let mut expected = fields(|writer| writer.string(&session_id));
-    expected.extend(common::request(
-        b"alice",
-        "publickey",
-        &key_fields(true, "ssh-ed25519", key(1).public().blob()),
-    ));
+    // The server announced that it takes logins that name its host key.
+    let fields = common::bound_fields(true, &key(1), &common::host_key());
+    expected.extend(common::request(b"alice", common::HOSTBOUND, &fields));
     assert_eq!(request.data(), expected);
     assert_eq!((request.key(), request.algorithm()), (key(1).public(), &ED25519));
     let signed = request.sign_with(&*key(1)).unwrap();
@@ -185,7 +183,7 @@ fn what_is_signed_names_session_user_and_key() {
     let heard = test.server.take_heard();
     assert_eq!(
         heard.last().unwrap(),
-        &common::signed(&session_id, "alice", &key(1))
+        &common::bound(&session_id, common::HOSTBOUND, &key(1), &common::host_key())
     );
 }
 

@@ -21,7 +21,7 @@ pub use password::{PasswordAttempt, PasswordChange, PasswordChangeAttempt};
 pub use publickey::{PublicKeyAttempt, PublicKeyQuery, SigningRequest, choose_algorithm};
 
 use crate::error::Misbehaviour;
-use crate::kex::{HostKeyOffer, SendError, Transport};
+use crate::kex::{DebugMessage, HostKeyOffer, SendError, Transport};
 use crate::keys::SignatureAlgorithm;
 use crate::messages::UserauthRequest;
 use crate::server::{Claim, Verdict};
@@ -35,6 +35,8 @@ use crate::wire::{DecodeError, Packet, Rest};
 pub struct Method {
     /// Its name in requests and lists (RFC 4250 §4.8).
     pub name: &'static str,
+    /// Names of other forms of its request, which stand in no list: whoever may use the method may use them.
+    forms: &'static [&'static str],
     /// The server's side of its USERAUTH_REQUEST.
     request: fn(Request<'_>) -> Result<Judgement, DecodeError>,
 }
@@ -96,6 +98,8 @@ macro_rules! methods {
             /// In a change of keys the server proved another host key than before. Answer with
             /// [`answer`](crate::client::Authenticator::answer).
             HostKey(HostKeyOffer),
+            /// The server says something to our people (RFC 4253 §11.3).
+            Debug(DebugMessage),
             $($( $(#[$event_meta])* $event($event_type), )*)*
         }
     };
@@ -165,6 +169,11 @@ impl PartialEq for Method {
 impl Eq for Method {}
 
 impl Method {
+    /// Whether a request of this name is one by this method.
+    pub(crate) fn is_meant_by(&self, name: &str) -> bool {
+        self.name == name || self.forms.contains(&name)
+    }
+
     /// The server's side of a request by this method.
     pub(crate) fn requested(&self, request: Request<'_>) -> Result<Judgement, DecodeError> {
         (self.request)(request)
@@ -175,10 +184,14 @@ impl Method {
 pub(crate) struct Request<'a> {
     /// Who asks, and the ticket of the question that may follow.
     pub(crate) claim: Claim,
+    /// The name of the method, or of one of its other forms.
+    pub(crate) method_name: &'a str,
     /// The method's own fields.
     pub(crate) fields: &'a [u8],
     /// What signatures are made over first.
     pub(crate) session_id: &'a [u8],
+    /// Our host key in the first exchange, as a blob.
+    pub(crate) host_key: &'a [u8],
     /// What this user has proved already.
     pub(crate) proved: &'a [Factor],
     /// The signature algorithms that are taken.
@@ -256,23 +269,24 @@ pub(crate) struct Outbox<'a> {
 
 impl Outbox<'_> {
     /// Sends a USERAUTH_REQUEST.
-    pub(crate) fn request(&mut self, method: &Method, fields: &[u8]) -> Result<(), SendError> {
-        self.transport.send(&request(self.user.as_str(), method, fields))
+    pub(crate) fn request(&mut self, method_name: &str, fields: &[u8]) -> Result<(), SendError> {
+        self.transport
+            .send(&request(self.user.as_str(), method_name, fields))
     }
 
     /// Sends a USERAUTH_REQUEST so that its length does not tell that of the secret inside.
-    pub(crate) fn secret_request(&mut self, method: &Method, fields: &[u8]) -> Result<(), SendError> {
+    pub(crate) fn secret_request(&mut self, method_name: &str, fields: &[u8]) -> Result<(), SendError> {
         self.transport
-            .send_hiding_length(&request(self.user.as_str(), method, fields))
+            .send_hiding_length(&request(self.user.as_str(), method_name, fields))
     }
 }
 
 /// USERAUTH_REQUEST for the one service there is.
-fn request<'a>(user: &'a str, method: &Method, fields: &'a [u8]) -> UserauthRequest<'a> {
+fn request<'a>(user: &'a str, method_name: &'a str, fields: &'a [u8]) -> UserauthRequest<'a> {
     UserauthRequest {
         user_name: user.as_bytes(),
         service_name: CONNECTION,
-        method_name: method.name,
+        method_name,
         method_fields: Rest(fields),
     }
 }
@@ -290,6 +304,8 @@ pub enum ServerEvent {
         /// The method that was named.
         method: String,
     },
+    /// The client says something to our people (RFC 4253 §11.3).
+    Debug(DebugMessage),
     /// Somebody is logged in: [`into_session`](crate::server::Authenticator::into_session).
     Success(Authenticated),
 }
@@ -302,6 +318,8 @@ mod tests {
     fn names_are_unique_and_found() {
         for (index, method) in ALL.iter().enumerate() {
             assert_eq!(find(method.name), Some(*method));
+            assert!(method.is_meant_by(method.name));
+            assert!(method.forms.iter().all(|form| find(form).is_none()), "{method}");
             assert!(!ALL[..index].contains(method), "{method} stands twice");
         }
         assert_eq!(find("Password"), None);

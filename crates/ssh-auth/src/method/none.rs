@@ -11,6 +11,7 @@ use crate::wire::{DecodeError, Packet, Reader};
 /// Method `none`.
 pub(super) static METHOD: Method = Method {
     name: "none",
+    forms: &[],
     request: requested,
 };
 
@@ -62,7 +63,7 @@ impl Conversation for NoneRequest {
     }
 
     fn start(self: Box<Self>, outbox: &mut Outbox<'_>) -> Result<Step, SendError> {
-        outbox.request(&METHOD, b"")?;
+        outbox.request(METHOD.name, b"")?;
         Ok(Step::ExpectReply(self))
     }
 

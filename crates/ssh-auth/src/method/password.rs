@@ -27,6 +27,7 @@ use crate::wire::{Decode, DecodeError, Encode, Message, Packet, Reader, Secret, 
 /// Method `password`.
 pub(super) static METHOD: Method = Method {
     name: "password",
+    forms: &[],
     request: requested,
 };
 
@@ -237,7 +238,7 @@ impl Conversation for PasswordRequest {
             password: Secret(&self.password.0),
             new_password,
         };
-        outbox.secret_request(&METHOD, &Zeroizing::new(fields.to_bytes()))?;
+        outbox.secret_request(METHOD.name, &Zeroizing::new(fields.to_bytes()))?;
         Ok(Step::ExpectReply(self))
     }
 

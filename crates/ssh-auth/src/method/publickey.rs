@@ -7,25 +7,33 @@
 //!    50 publickey TRUE, algorithm, key, signature ────▶ signature checked ─▶ PublicKeyAttempt
 //! ```
 //!
+//! Under the name [`HOSTBOUND`] the same request holds the server's host key behind the user's, so the signature says
+//! which server it is for, and an agent or a key on a card can tell (OpenSSH `PROTOCOL` §3.1). A client uses that name with
+//! servers that announced it; a server refuses a request that names another host key than the one of its first exchange.
+//!
 //! The query may be left out; a client with one key does. A query proves nothing and is forgotten as soon as it is
 //! answered: who a session belongs to depends on the key that signed, and on no other (CVE-2024-45337).
 
 use super::{Conversation, Dialogue, Event, Judgement, Method, Outbox, Request, Step, Weight};
 use crate::client;
 use crate::error::{Misbehaviour, Place};
-use crate::kex::{Extensions, SendError, Transport};
+use crate::kex::{Extensions, Quirk, Quirks, SendError, Transport};
 use crate::keys::{PublicKey, SignatureAlgorithm, SignatureError, SignatureValid, Signer};
 use crate::messages::UserauthRequest;
 use crate::server::{Claim, Verdict};
 use crate::session::Factor;
 use crate::ticket::Ticket;
-use crate::wire::{Decode, DecodeError, Encode, Message, Packet, Reader, Writer, message};
+use crate::wire::{DecodeError, Encode, Message, Packet, Reader, Writer, message};
 
 /// Method `publickey`.
 pub(super) static METHOD: Method = Method {
     name: "publickey",
+    forms: &[HOSTBOUND],
     request: requested,
 };
+
+/// The name of requests that hold the server's host key.
+pub(super) const HOSTBOUND: &str = "publickey-hostbound-v00@openssh.com";
 
 message! {
     /// RFC 4252 §7, server to client: a signature by this key would help.
@@ -37,11 +45,13 @@ message! {
     }
 }
 
-/// The method's own fields in USERAUTH_REQUEST: `boolean`, algorithm, key, and after TRUE a signature.
+/// The method's own fields in USERAUTH_REQUEST: `boolean`, algorithm, key, the server's host key if the form is the one
+/// that holds it, and after TRUE a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Fields<'a> {
     algorithm_name: &'a str,
     public_key_blob: &'a [u8],
+    host_key: Option<&'a [u8]>,
     signature: Option<&'a [u8]>,
 }
 
@@ -52,6 +62,7 @@ impl Encode for Fields<'_> {
             self.signature.is_some(),
             self.algorithm_name,
             self.public_key_blob,
+            self.host_key,
         );
         if let Some(signature) = &self.signature {
             signature.encode(writer);
@@ -59,32 +70,70 @@ impl Encode for Fields<'_> {
     }
 }
 
-impl<'a> Decode<'a> for Fields<'a> {
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+impl<'a> Fields<'a> {
+    /// Reads all of `bytes`; the form says whether a host key stands in them.
+    fn read(bytes: &'a [u8], form: &str) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
         let signed = reader.boolean()?;
         let algorithm_name = reader.utf8()?;
         let public_key_blob = reader.string()?;
+        let host_key = if form == HOSTBOUND {
+            Some(reader.string()?)
+        } else {
+            None
+        };
         let signature = if signed { Some(reader.string()?) } else { None };
+        reader.finish()?;
         Ok(Self {
             algorithm_name,
             public_key_blob,
+            host_key,
             signature,
         })
     }
 }
 
+/// The name of the request's form.
+const fn form(host_key: Option<&[u8]>) -> &'static str {
+    match host_key {
+        Some(_) => HOSTBOUND,
+        None => METHOD.name,
+    }
+}
+
 /// The fields without the signature: what is sent before it, and the end of what it is made over.
-fn write_fields(writer: &mut Writer<'_>, signed: bool, algorithm_name: &str, public_key_blob: &[u8]) {
+fn write_fields(
+    writer: &mut Writer<'_>,
+    signed: bool,
+    algorithm_name: &str,
+    public_key_blob: &[u8],
+    host_key: Option<&[u8]>,
+) {
     writer.boolean(signed);
     writer.string(algorithm_name.as_bytes());
     writer.string(public_key_blob);
+    if let Some(host_key) = host_key {
+        writer.string(host_key);
+    }
 }
 
 /// What a login by `key` signs: the session identifier, then the request as it is sent, up to the signature.
-fn signed_data(session_id: &[u8], user: &str, algorithm: &SignatureAlgorithm, key: &PublicKey) -> Vec<u8> {
+fn signed_data(
+    session_id: &[u8],
+    user: &str,
+    algorithm: &SignatureAlgorithm,
+    key: &PublicKey,
+    host_key: Option<&[u8]>,
+) -> Vec<u8> {
     let mut fields = Vec::new();
-    write_fields(&mut Writer::new(&mut fields), true, algorithm.name, key.blob());
-    let request: UserauthRequest<'_> = super::request(user, &METHOD, &fields);
+    write_fields(
+        &mut Writer::new(&mut fields),
+        true,
+        algorithm.name,
+        key.blob(),
+        host_key,
+    );
+    let request: UserauthRequest<'_> = super::request(user, form(host_key), &fields);
     let mut data = Vec::new();
     let mut writer = Writer::new(&mut data);
     writer.string(session_id);
@@ -93,7 +142,7 @@ fn signed_data(session_id: &[u8], user: &str, algorithm: &SignatureAlgorithm, ke
 }
 
 fn requested(request: Request<'_>) -> Result<Judgement, DecodeError> {
-    let fields = Fields::from_bytes(request.fields)?;
+    let fields = Fields::read(request.fields, request.method_name)?;
     let weight = if fields.signature.is_some() {
         Weight::Attempt
     } else {
@@ -114,7 +163,8 @@ fn requested(request: Request<'_>) -> Result<Judgement, DecodeError> {
         ));
     };
     // Whoever is named, the signature is checked first: what it costs says nothing about the user.
-    let data = signed_data(request.session_id, request.claim.user(), algorithm, &key);
+    let user = request.claim.user();
+    let data = signed_data(request.session_id, user, algorithm, &key, fields.host_key);
     Ok(match key.verify(algorithm, &data, signature) {
         Ok(proof) => Judgement::Ask(
             PublicKeyAttempt {
@@ -130,9 +180,12 @@ fn requested(request: Request<'_>) -> Result<Judgement, DecodeError> {
     })
 }
 
-/// The algorithm and key of a request, if they are ones this server takes. A key that this user has already proved is
-/// not: two factors must be two.
+/// The algorithm and key of a request, if they are ones this server takes, and the request is not meant for another
+/// server. A key that this user has already proved is not taken: two factors must be two.
 fn usable(request: &Request<'_>, fields: &Fields<'_>) -> Option<(&'static SignatureAlgorithm, PublicKey)> {
+    if fields.host_key.is_some_and(|named| named != request.host_key) {
+        return None;
+    }
     let mut algorithms = request.key_algorithms.iter().copied();
     let algorithm = algorithms.find(|each| each.name == fields.algorithm_name)?;
     let key = PublicKey::from_blob(fields.public_key_blob).ok()?;
@@ -254,9 +307,17 @@ fn proved(key: PublicKey, _proof: SignatureValid) -> Factor {
 /// The algorithm to sign with: the first of the signer's that the server named in `server-sig-algs` (RFC 8308 §3.1).
 ///
 /// A server that named none is tried with the signer's first. So is a key that knows one algorithm only: some servers
-/// list just the algorithms they think need telling, and a refusal costs no more than not trying.
-pub fn choose_algorithm(signer: &dyn Signer, server: &Extensions) -> Option<&'static SignatureAlgorithm> {
+/// list just the algorithms they think need telling, and a refusal costs no more than not trying. Nor does the list of a
+/// server count that is known to leave out what it takes ([`Quirk::HidesRsaSha2`]).
+pub fn choose_algorithm(
+    signer: &dyn Signer,
+    server: &Extensions,
+    quirks: Quirks,
+) -> Option<&'static SignatureAlgorithm> {
     let algorithms = signer.algorithms();
+    if quirks.has(Quirk::HidesRsaSha2) && signer.public_key().key_type() == "ssh-rsa" {
+        return algorithms.first().copied();
+    }
     match &server.server_sig_algs {
         Some(names) if algorithms.len() > 1 => algorithms
             .iter()
@@ -269,12 +330,12 @@ pub fn choose_algorithm(signer: &dyn Signer, server: &Extensions) -> Option<&'st
 impl client::Turn {
     /// Tries a key by signing at once: one round trip. Right where there is one key, or its use costs nobody a touch.
     pub fn publickey(self, key: PublicKey, algorithm: &'static SignatureAlgorithm) -> client::Attempt {
-        self.start(Box::new(DirectRequest(Offer { key, algorithm })))
+        self.start(Box::new(DirectRequest(Offer::new(key, algorithm))))
     }
 
     /// Tries a key by asking first whether the server takes it: a signature is wanted only if it does.
     pub fn publickey_query(self, key: PublicKey, algorithm: &'static SignatureAlgorithm) -> client::Attempt {
-        self.start(Box::new(QueryRequest(Offer { key, algorithm })))
+        self.start(Box::new(QueryRequest(Offer::new(key, algorithm))))
     }
 }
 
@@ -283,9 +344,32 @@ impl client::Turn {
 struct Offer {
     key: PublicKey,
     algorithm: &'static SignatureAlgorithm,
+    /// The server's host key, where the request is to hold it.
+    host_key: Option<Vec<u8>>,
 }
 
 impl Offer {
+    const fn new(key: PublicKey, algorithm: &'static SignatureAlgorithm) -> Self {
+        Self {
+            key,
+            algorithm,
+            host_key: None,
+        }
+    }
+
+    /// Names the server's host key in the request, if the server takes that.
+    fn bind(self, transport: &Transport) -> Self {
+        let bound = transport.extensions().publickey_hostbound;
+        Self {
+            host_key: bound.then(|| transport.initial_host_key().to_vec()),
+            ..self
+        }
+    }
+
+    fn request(&self, signature: Option<&[u8]>, outbox: &mut Outbox<'_>) -> Result<(), SendError> {
+        outbox.request(form(self.host_key.as_deref()), &self.fields(signature))
+    }
+
     fn factor(&self) -> Factor {
         Factor::new(&METHOD, Some(self.key.clone()))
     }
@@ -293,7 +377,9 @@ impl Offer {
     /// Asks the application for the signature.
     fn ask(self, outbox: &Outbox<'_>) -> Step {
         let session_id = outbox.transport.session_id();
-        let data = signed_data(session_id, outbox.user.as_str(), self.algorithm, &self.key);
+        let user = outbox.user.as_str();
+        let host_key = self.host_key.as_deref();
+        let data = signed_data(session_id, user, self.algorithm, &self.key, host_key);
         Step::Ask(Event::SignatureWanted(SigningRequest {
             ticket: outbox.ticket.clone(),
             data,
@@ -305,6 +391,7 @@ impl Offer {
         let fields = Fields {
             algorithm_name: self.algorithm.name,
             public_key_blob: self.key.blob(),
+            host_key: self.host_key.as_deref(),
             signature,
         };
         fields.to_bytes()
@@ -321,7 +408,7 @@ impl Conversation for DirectRequest {
     }
 
     fn start(self: Box<Self>, outbox: &mut Outbox<'_>) -> Result<Step, SendError> {
-        Ok(self.0.ask(outbox))
+        Ok(self.0.bind(outbox.transport).ask(outbox))
     }
 
     fn message(self: Box<Self>, packet: &Packet, _outbox: &mut Outbox<'_>) -> Result<Step, Misbehaviour> {
@@ -339,8 +426,9 @@ impl Conversation for QueryRequest {
     }
 
     fn start(self: Box<Self>, outbox: &mut Outbox<'_>) -> Result<Step, SendError> {
-        outbox.request(&METHOD, &self.0.fields(None))?;
-        Ok(Step::ExpectReply(self))
+        let offer = self.0.bind(outbox.transport);
+        offer.request(None, outbox)?;
+        Ok(Step::ExpectReply(Box::new(Self(offer))))
     }
 
     fn message(self: Box<Self>, packet: &Packet, outbox: &mut Outbox<'_>) -> Result<Step, Misbehaviour> {
@@ -369,7 +457,7 @@ impl Conversation for SignedRequest {
     }
 
     fn start(self: Box<Self>, outbox: &mut Outbox<'_>) -> Result<Step, SendError> {
-        outbox.request(&METHOD, &self.offer.fields(Some(&self.signature)))?;
+        self.offer.request(Some(&self.signature), outbox)?;
         Ok(Step::ExpectReply(self))
     }
 
@@ -445,6 +533,7 @@ mod tests {
         let query = Fields {
             algorithm_name: "alg",
             public_key_blob: b"key",
+            host_key: None,
             signature: None,
         };
         assert_eq!(query.to_bytes(), b"\0\0\0\0\x03alg\0\0\0\x03key");
@@ -453,13 +542,22 @@ mod tests {
             ..query.clone()
         };
         assert_eq!(signed.to_bytes(), b"\x01\0\0\0\x03alg\0\0\0\x03key\0\0\0\x03sig");
-        for fields in [query, signed] {
+        let bound = Fields {
+            host_key: Some(b"host"),
+            ..signed.clone()
+        };
+        assert_eq!(
+            bound.to_bytes(),
+            b"\x01\0\0\0\x03alg\0\0\0\x03key\0\0\0\x04host\0\0\0\x03sig"
+        );
+        for fields in [query, signed, bound] {
+            let form = form(fields.host_key);
             let bytes = fields.to_bytes();
             for cut in 0..bytes.len() {
-                assert!(Fields::from_bytes(&bytes[..cut]).is_err(), "{cut}");
+                assert!(Fields::read(&bytes[..cut], form).is_err(), "{cut}");
             }
-            assert!(Fields::from_bytes(&[&bytes[..], b"x"].concat()).is_err());
-            assert_eq!(Fields::from_bytes(&bytes), Ok(fields));
+            assert!(Fields::read(&[&bytes[..], b"x"].concat(), form).is_err());
+            assert_eq!(Fields::read(&bytes, form), Ok(fields));
         }
     }
 }

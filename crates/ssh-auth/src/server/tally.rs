@@ -25,6 +25,11 @@ impl Tally {
         }
     }
 
+    /// Whether a request has arrived.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.requests > 0
+    }
+
     /// A request turned out to be of this weight.
     pub(crate) fn weighed(&mut self, weight: Weight, policy: &Policy) -> Result<(), Error> {
         if weight == Weight::Query {

@@ -20,7 +20,7 @@ use ssh_auth::keys::{PrivateKey, Signer};
 use ssh_auth::messages::{ServiceRequest, UserauthRequest};
 use ssh_auth::server::{self, Attempt, Policy, Verdict};
 use ssh_auth::wire::rand_core::SeedableRng;
-use ssh_auth::wire::{Encode, Layer, Message, Packet, Rest, Writer};
+use ssh_auth::wire::{Encode, Identification, Layer, Message, Packet, Rest, Writer};
 use ssh_auth::{Authenticated, Session, UserName, client};
 
 pub fn rng(seed: u8) -> ChaCha20Rng {
@@ -60,14 +60,23 @@ pub fn carry(from: &mut impl Layer, to: &mut impl Layer) -> usize {
 
 /// Client and server behind their first key exchange. Differently seeded pairs are different connections.
 pub fn transports(seed: u8) -> (Transport, Transport) {
+    transports_with(seed, Identification::ours("Bowline_0", None).unwrap())
+}
+
+/// The same where the server calls itself something else.
+pub fn transports_with(seed: u8, server_line: Identification) -> (Transport, Transport) {
     let now = Instant::now();
     let mut config = Config::default();
     config.preferences.edit_kex("curve25519-sha256").unwrap();
+    let server_config = Config {
+        identification: server_line,
+        ..config.clone()
+    };
     let config = Arc::new(config);
     let host_key: Arc<dyn Signer> = key(200);
     let mut client = Handshake::client(Arc::clone(&config), Box::new(rng(seed)), now);
     let server_rng = Box::new(rng(seed.wrapping_add(128)));
-    let mut server = Handshake::server(config, vec![host_key], server_rng, now);
+    let mut server = Handshake::server(Arc::new(server_config), vec![host_key], server_rng, now);
     let (mut client_done, mut server_done) = (false, false);
     for _ in 0..20 {
         while let Some(event) = client.poll(now).unwrap() {
@@ -162,6 +171,7 @@ pub struct ServerTest {
     pub asked: Vec<Attempt>,
     pub questions: usize,
     pub failed: Vec<(String, String)>,
+    pub debugs: Vec<String>,
     pub success: Option<Authenticated>,
     pub error: Option<ssh_auth::Error>,
 }
@@ -184,6 +194,7 @@ impl ServerTest {
             asked: Vec::new(),
             questions: 0,
             failed: Vec::new(),
+            debugs: Vec::new(),
             success: None,
             error: None,
         }
@@ -237,6 +248,7 @@ impl ServerTest {
                     self.asked.push(attempt);
                 }
                 Ok(Some(server::Event::Failed { user, method })) => self.failed.push((user, method)),
+                Ok(Some(server::Event::Debug(message))) => self.debugs.push(message.text),
                 Ok(Some(server::Event::Success(authenticated))) => self.success = Some(authenticated),
                 Ok(Some(other)) => panic!("{other:?}"),
                 Ok(None) => return,
@@ -335,6 +347,7 @@ pub struct ClientTest {
     pub now: Instant,
     /// Events the test has not looked at.
     pub events: VecDeque<client::Event>,
+    pub debugs: Vec<String>,
     pub error: Option<ssh_auth::Error>,
 }
 
@@ -344,13 +357,17 @@ impl ClientTest {
     }
 
     pub fn seeded(seed: u8) -> Self {
-        let (client, server) = transports(seed);
+        Self::over(transports(seed))
+    }
+
+    pub fn over((client, server): (Transport, Transport)) -> Self {
         let client = client::Authenticator::new(client, user("alice"));
         let mut test = Self {
             client,
             server: RawPeer::new(server),
             now: Instant::now(),
             events: VecDeque::new(),
+            debugs: Vec::new(),
             error: None,
         };
         test.go();
@@ -380,6 +397,7 @@ impl ClientTest {
     fn poll(&mut self) {
         loop {
             match self.client.poll(self.now) {
+                Ok(Some(client::Event::Debug(message))) => self.debugs.push(message.text),
                 Ok(Some(event)) => self.events.push_back(event),
                 Ok(None) => return,
                 Err(error) => {
@@ -434,6 +452,35 @@ pub fn failure(methods: &str, partial: bool) -> Vec<u8> {
         writer.boolean(partial);
     }));
     payload
+}
+
+/// The name of requests that hold the server's host key.
+pub const HOSTBOUND: &str = "publickey-hostbound-v00@openssh.com";
+
+/// Their own fields: what is signed ends with them, and the signature follows.
+pub fn bound_fields(signed: bool, key: &PrivateKey, host_key: &[u8]) -> Vec<u8> {
+    fields(|writer| {
+        writer.boolean(signed);
+        writer.string(b"ssh-ed25519");
+        writer.string(key.public().blob());
+        writer.string(host_key);
+    })
+}
+
+/// A signed request under this name that holds a host key, made over `session_id`.
+pub fn bound(session_id: &[u8], name: &str, key: &PrivateKey, host_key: &[u8]) -> Vec<u8> {
+    let request = request(b"alice", name, &bound_fields(true, key, host_key));
+    let data = fields(|writer| {
+        writer.string(session_id);
+        writer.raw(&request);
+    });
+    let signature = key.sign(key.algorithms()[0], &data).unwrap();
+    [request, fields(|writer| writer.string(&signature))].concat()
+}
+
+/// The blob of the server's host key.
+pub fn host_key() -> Vec<u8> {
+    key(200).public().blob().to_vec()
 }
 
 /// PK_OK for a key.
