@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::error::{Error, Misbehaviour, Misuse};
 use crate::event::Event;
-use crate::kex::{DisconnectReason, Fatal, HostKeyVerdict};
+use crate::kex::{DisconnectReason, Fatal, HostKeyVerdict, PingError};
 use crate::limits::{MAX_BACKLOG_BYTES, MAX_FIELDS_BYTES};
 use crate::replies::RepliesDue;
 use crate::table::{ChannelId, Table};
@@ -110,9 +110,23 @@ impl Connection {
         self.session.start_rekey(now);
     }
 
-    /// Sends a ping, if the peer has said that it answers them; `false` otherwise. [`Event::Pong`] will follow.
-    pub fn ping(&mut self, data: &[u8]) -> bool {
+    /// Sends a ping, if the peer has said that it answers them. [`Event::Pong`] will follow, in the order of the pings.
+    pub fn ping(&mut self, data: &[u8]) -> Result<(), PingError> {
         self.session.ping(data)
+    }
+
+    /// Sends a message that every peer passes over (RFC 4253 §11.2).
+    pub fn send_ignore(&mut self, data: &[u8]) -> Result<(), Misuse> {
+        self.may_ask(data.len())?;
+        self.session.send_ignore(data).map_err(|_| Misuse::Over)
+    }
+
+    /// Says something to the peer's people (RFC 4253 §11.3).
+    pub fn send_debug(&mut self, always_display: bool, text: &str) -> Result<(), Misuse> {
+        self.may_ask(text.len())?;
+        self.session
+            .send_debug(always_display, text)
+            .map_err(|_| Misuse::Over)
     }
 
     /// Answers an [`Event::HostKey`].
@@ -247,6 +261,10 @@ impl Layer for Connection {
                 SessionEvent::Rekeyed => return Ok(Some(Event::Rekeyed)),
                 SessionEvent::HostKey(offer) => return Ok(Some(Event::HostKey(offer))),
                 SessionEvent::Pong(data) => return Ok(Some(Event::Pong(data))),
+                SessionEvent::Debug(message) => return Ok(Some(Event::Debug(message))),
+                SessionEvent::Unimplemented { sequence } => {
+                    return Ok(Some(Event::Unimplemented { sequence }));
+                }
             }
             if self.control.is_over_limit() {
                 return Err(self.fail(Misbehaviour::TooManyAnswersDue {

@@ -1,6 +1,6 @@
 //! What a connection reports, and the tokens by which its questions are answered.
 
-use crate::kex::HostKeyOffer;
+use crate::kex::{DebugMessage, HostKeyOffer};
 use crate::table::ChannelId;
 use crate::{ChannelRequest, ChannelType, GlobalRequest, OpenFailureReason};
 
@@ -63,6 +63,13 @@ pub enum Event {
     KeepaliveReply,
     /// The answer to a [`ping`](crate::Connection::ping): the bytes it was sent with.
     Pong(Vec<u8>),
+    /// The peer says something to our people (RFC 4253 §11.3).
+    Debug(DebugMessage),
+    /// The peer did not understand the packet with this sequence number of ours (RFC 4253 §11.4).
+    Unimplemented {
+        /// The sequence number.
+        sequence: u32,
+    },
     /// The peer has told more about itself (RFC 8308): see [`Session::extensions`](crate::auth::Session::extensions).
     Extensions,
     /// Keys have been changed.

@@ -62,8 +62,8 @@
 //!
 //! What is deliberately absent: files (the server machine asks the application), path checks beyond what the
 //! protocol itself needs, the text of long names, versions 4 to 6 (their status codes are known by name; a later
-//! version would enter through `messages::Body` and [`messages::Version`]), and `SSH_FXP_SYMLINK` in the
-//! order of the draft: on the wire stands OpenSSH's (see [`messages::Symlink`]).
+//! version would enter through `messages::Body` and [`messages::Version`]). `SSH_FXP_SYMLINK` stands on the wire in
+//! OpenSSH's order, but with peers that are known to have the draft's (see [`messages::Symlink`]).
 
 #![forbid(unsafe_code)]
 

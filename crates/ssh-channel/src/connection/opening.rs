@@ -4,11 +4,12 @@ use super::Connection;
 use crate::channel::{Channel, Link};
 use crate::error::{Misbehaviour, Misuse};
 use crate::event::{Event, Opening};
+use crate::kex::{Quirk, Quirks};
 use crate::limits::MAX_DESCRIPTION_BYTES;
 use crate::messages::{ChannelOpen, ChannelOpenConfirmation, ChannelOpenFailure};
 use crate::open::{ChannelType, OpenFailure, OpenFailureReason, SESSION};
 use crate::table::ChannelId;
-use crate::wire::{Message, Rest};
+use crate::wire::{Message, Rest, compression};
 
 impl Connection {
     /// Asks the peer for a channel. [`Event::Opened`] or [`Event::OpenFailed`] will follow.
@@ -37,7 +38,11 @@ impl Connection {
         self.pending_opens = self.pending_opens.saturating_sub(1);
         let window = self.budget.open();
         let initial_window = window.size();
-        let link = Link::new(opening.number, opening.credit, opening.max_packet);
+        let link = Link::new(
+            opening.number,
+            opening.credit,
+            self.usable_packet(opening.max_packet),
+        );
         let id = self.channels.insert(Channel::opened(link, window));
         self.send(&ChannelOpenConfirmation {
             recipient: opening.number,
@@ -65,6 +70,12 @@ impl Connection {
     /// No longer lets the peer open channels of a type.
     pub fn forbid_opens(&mut self, channel_type: &str) {
         self.config.accept_opens.retain(|each| *each != channel_type);
+    }
+
+    /// How much of the data in a message that the peer says it takes it does take.
+    fn usable_packet(&self, offered: u32) -> u32 {
+        let is_compressed = *self.session.negotiated().outgoing.compression != compression::NONE;
+        usable_packet(offered, self.session.quirks(), is_compressed)
     }
 
     /// Channels that exist, and those that will if the application accepts them.
@@ -141,11 +152,12 @@ impl Connection {
     ) -> Result<(), Misbehaviour> {
         let id = ChannelId(message.recipient);
         let name = ChannelOpenConfirmation::NAME;
+        let max_packet = self.usable_packet(message.max_packet);
         let channel = self.channels.heard(id, name)?;
         if message.max_packet == 0 {
             return Err(Misbehaviour::ZeroMaxPacket { message: name });
         }
-        let link = Link::new(message.sender, message.initial_window, message.max_packet);
+        let link = Link::new(message.sender, message.initial_window, max_packet);
         let close = channel.confirmed(link).ok_or(Misbehaviour::UnexpectedAnswer {
             message: name,
             channel: message.recipient,
@@ -185,5 +197,36 @@ impl Connection {
             description: String::from_utf8_lossy(description).into_owned(),
         });
         Ok(())
+    }
+}
+
+fn usable_packet(offered: u32, quirks: Quirks, is_compressed: bool) -> u32 {
+    if is_compressed && quirks.has(Quirk::PacketOneByteShort) {
+        offered.saturating_sub(1).max(1)
+    } else {
+        offered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Identification;
+
+    #[test]
+    fn quirk_dropbear_gets_a_byte_less_than_it_takes_when_it_is_compressed() {
+        for (software, is_compressed, expected) in [
+            ("dropbear_2022.83", true, 32_767),
+            ("dropbear_2022.83", false, 32_768),
+            ("OpenSSH_10.2", true, 32_768),
+        ] {
+            let quirks = Quirks::of(&Identification::ours(software, None).unwrap());
+            assert_eq!(
+                usable_packet(32_768, quirks, is_compressed),
+                expected,
+                "{software}"
+            );
+            assert_eq!(usable_packet(1, quirks, is_compressed), 1);
+        }
     }
 }

@@ -20,9 +20,9 @@ layout! {
         /// The symbolic link.
         pub path: Vec<u8>,
     }
-    /// `SSH_FXP_SYMLINK` (§6.10), in the order that stands on the wire everywhere: OpenSSH's first release sent
+    /// `SSH_FXP_SYMLINK` (§6.10), in the order that stands on the wire almost everywhere: OpenSSH's first release sent
     /// the two paths the other way round than the draft has them, and servers and clients followed it (OpenSSH
-    /// `PROTOCOL` §4.1).
+    /// `PROTOCOL` §4.1). For the others there is [`in_draft_order`](Symlink::in_draft_order).
     pub struct Symlink {
         /// What the link will point to, stored as it is.
         pub target: Vec<u8>,
@@ -42,6 +42,18 @@ requests! {
     Rename = 18, "SSH_FXP_RENAME", (), |_| true;
     ReadLink = 19, "SSH_FXP_READLINK", Vec<u8>, |_| false;
     Symlink = 20, "SSH_FXP_SYMLINK", (), |_| true;
+}
+
+impl Symlink {
+    /// The same request for a peer that has the two paths in the order of the draft
+    /// ([`Quirk::DraftSymlink`](crate::kex::Quirk)).
+    #[must_use]
+    pub fn in_draft_order(self) -> Self {
+        Self {
+            target: self.link,
+            link: self.target,
+        }
+    }
 }
 
 /// One path, as NAME with exactly one entry.

@@ -98,6 +98,17 @@ impl Incoming {
         ExtendedQuestion::take(extension, id, body).map(Self::Extended)
     }
 
+    /// A request of a client that follows the draft where OpenSSH does not.
+    pub(super) fn in_draft_order(self) -> Self {
+        match self {
+            Self::Symlink(Question { request, reply }) => Self::Symlink(Question {
+                request: request.in_draft_order(),
+                reply,
+            }),
+            other => other,
+        }
+    }
+
     /// Cuts what the client asks for down to the server's limit.
     pub(super) fn limit_data(&mut self, bytes: u32) {
         if let Self::Read(question) = self {

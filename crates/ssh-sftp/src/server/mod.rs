@@ -67,6 +67,9 @@ pub struct Config {
     pub limits: Limits,
     /// The extensions the application answers; all others are refused by the machine.
     pub extensions: Vec<Extension>,
+    /// Whether this client has the two paths of `SSH_FXP_SYMLINK` in the order of the draft
+    /// ([`Quirk::DraftSymlink`](crate::kex::Quirk)).
+    pub draft_symlink: bool,
 }
 
 /// What happened.
@@ -256,6 +259,9 @@ impl Server {
                 return Ok(None);
             }
         };
+        if self.config.draft_symlink {
+            incoming = incoming.in_draft_order();
+        }
         if let Some(status) = incoming.objection() {
             self.refuse(id, status);
             return Ok(None);
