@@ -4,7 +4,9 @@
 //!  TCP ──▶ Handshake ──HostKey? judged──▶ Transport ──▶ Authenticator ──credentials──▶ Session ──▶ Connection + driver
 //! ```
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -12,7 +14,7 @@ use crate::address::{Address, ToAddress};
 use crate::auth::client::Authenticator;
 use crate::auth::{Session, UserName};
 use crate::channel::{ChannelType, Connection};
-use crate::config::Config;
+use crate::config::{Config, Warning};
 use crate::connect;
 use crate::credentials::{Credentials, Prepared};
 use crate::error::{Error, Phase};
@@ -21,7 +23,8 @@ use crate::kex::{self, Handshake, HandshakeEvent, HostKeyOffer, Negotiated, Tran
 use crate::keys::PublicKey;
 use crate::login::Login;
 use crate::tokio_driver::{
-    self, Channel, ChannelError, Handle, HandshakeError, OpenError, next_event, now, start, system_rng,
+    self, Channel, ChannelError, Handle, HandshakeError, OpenError, PingError, next_event, now, start,
+    system_rng,
 };
 
 /// A connection to a server, logged in. Clones share it; when the last one and the last thing made from it are gone,
@@ -37,6 +40,8 @@ struct About {
     address: Address,
     user: String,
     host_key: Option<PublicKey>,
+    peer_addr: Option<SocketAddr>,
+    local_addr: Option<SocketAddr>,
 }
 
 impl Client {
@@ -66,7 +71,8 @@ impl Client {
     ) -> Result<Self, Error> {
         let attempt = Attempt::prepare(config, address.to_address()?, user, &host_keys, &credentials).await?;
         let stream = connect::tcp(&attempt.address, config.timeouts.connect).await?;
-        attempt.establish(stream).await
+        let ends = (stream.peer_addr().ok(), stream.local_addr().ok());
+        attempt.establish(stream, ends).await
     }
 
     /// Logs in over a stream that leads to an SSH server: a socket, a channel of another connection, a program's
@@ -87,7 +93,7 @@ impl Client {
     {
         Attempt::prepare(config, address.to_address()?, user, &host_keys, &credentials)
             .await?
-            .establish(stream)
+            .establish(stream, (None, None))
             .await
     }
 
@@ -109,6 +115,55 @@ impl Client {
     /// The server's identification line.
     pub fn server_identification(&self) -> String {
         self.handle.peer_identification()
+    }
+
+    /// Our own identification line.
+    pub fn own_identification(&self) -> String {
+        self.handle.own_identification()
+    }
+
+    /// What the server told about itself (RFC 8308).
+    pub fn extensions(&self) -> kex::Extensions {
+        self.handle.extensions()
+    }
+
+    /// The server's address and port; `None` over a stream of your own.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.about.peer_addr
+    }
+
+    /// Our own address and port; `None` over a stream of your own.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.about.local_addr
+    }
+
+    /// Asks the server for a sign of life and says how long it took to come: the time there and back, and what lay in
+    /// the queues before it. It may wait as long as the connection lives; give it a timeout of your own.
+    ///
+    /// ```no_run
+    /// # async fn example(client: ssh_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// let round_trip = tokio::time::timeout(Duration::from_secs(5), client.ping()).await??;
+    /// println!("the server is {round_trip:?} away");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Ping`]: the server did not announce `ping@openssh.com`, or too many pings wait. And if the connection is
+    /// over.
+    pub async fn ping(&self) -> Result<Duration, Error> {
+        let address = || self.address().clone();
+        self.handle.ping().await.map_err(|source| match source {
+            PingError::Ended(source) => Error::ConnectionLost {
+                address: address(),
+                source,
+            },
+            source => Error::Ping {
+                address: address(),
+                source,
+            },
+        })
     }
 
     /// The algorithms in use.
@@ -175,6 +230,9 @@ impl std::fmt::Debug for Client {
     }
 }
 
+/// The far and the near end of a TCP connection.
+type Ends = (Option<SocketAddr>, Option<SocketAddr>);
+
 /// A connection to be made, with its files read.
 struct Attempt<'a> {
     config: &'a Config,
@@ -207,11 +265,12 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    async fn establish<S>(mut self, mut stream: S) -> Result<Client, Error>
+    async fn establish<S>(mut self, mut stream: S, ends: Ends) -> Result<Client, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let transport = self.exchange_keys(&mut stream).await?;
+        self.warn_about(transport.negotiated());
         let host_key = transport.host_key().cloned();
         let credentials = std::mem::take(&mut self.credentials);
         let login = Login::new(self.config, &self.address, self.user.as_str(), credentials);
@@ -230,8 +289,25 @@ impl<'a> Attempt<'a> {
                 address: self.address,
                 user: self.user.as_str().to_owned(),
                 host_key,
+                peer_addr: ends.0,
+                local_addr: ends.1,
             }),
         })
+    }
+
+    /// Tells the application what it may want to know about what was agreed on, before anything secret is sent.
+    fn warn_about(&self, negotiated: &Negotiated) {
+        if let Some(warning) = self
+            .config
+            .warning
+            .as_ref()
+            .filter(|_| !negotiated.is_post_quantum())
+        {
+            warning.show(&Warning::NotPostQuantum {
+                address: self.address.clone(),
+                kex: negotiated.kex.name,
+            });
+        }
     }
 
     async fn exchange_keys<S>(&self, stream: &mut S) -> Result<Transport, Error>

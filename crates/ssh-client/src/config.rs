@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::tokio_driver::Keepalive;
 use crate::{channel, kex};
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Shows what the server says before the login (RFC 4252 §5.4).
     pub banner: Option<ShowBanner>,
+    /// Told what the user may want to know about a connection: see [`Warning`].
+    pub warning: Option<ShowWarning>,
     /// How many channel opens and global requests of the server may wait for
     /// [`Handle::incoming`](crate::tokio_driver::Handle::incoming); zero, the default, refuses all of them.
     pub incoming: usize,
@@ -39,6 +42,7 @@ impl Default for Config {
             keepalive: Some(Keepalive::default()),
             timeouts: Timeouts::default(),
             banner: None,
+            warning: None,
             incoming: 0,
         }
     }
@@ -67,6 +71,44 @@ impl ShowBanner {
 
     pub(crate) fn show(&self, text: &str) {
         (self.0)(text);
+    }
+}
+
+/// Something about a connection that works and could be better.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// Somebody who records the connection today can read it once there are large quantum computers: the server and we
+    /// have no post-quantum key exchange method in common. Told before the login begins.
+    NotPostQuantum {
+        /// Where to.
+        address: Address,
+        /// The method that was agreed on.
+        kex: &'static str,
+    },
+}
+
+/// Shows a warning to the user.
+///
+/// ```
+/// use ssh_client::{Config, ShowWarning, Warning};
+/// let mut config = Config::default();
+/// config.warning = Some(ShowWarning::new(|warning| match warning {
+///     Warning::NotPostQuantum { address, kex } => eprintln!("{address} uses {kex}"),
+///     other => eprintln!("{other:?}"),
+/// }));
+/// ```
+#[derive(Clone)]
+pub struct ShowWarning(Arc<dyn Fn(&Warning) + Send + Sync>);
+
+impl ShowWarning {
+    /// Calls `show` with each warning. It should not block.
+    pub fn new(show: impl Fn(&Warning) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(show))
+    }
+
+    pub(crate) fn show(&self, warning: &Warning) {
+        (self.0)(warning);
     }
 }
 

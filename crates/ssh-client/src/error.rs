@@ -140,6 +140,14 @@ pub enum Error {
         /// What was asked.
         request: String,
     },
+    /// A ping was not answered.
+    #[error("{address}: ping: {source}")]
+    Ping {
+        /// Where to.
+        address: Address,
+        /// Why not.
+        source: tokio_driver::PingError,
+    },
     /// Something on a channel failed.
     #[error("{address}: {step}: {source}")]
     Channel {

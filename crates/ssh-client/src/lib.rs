@@ -43,7 +43,7 @@ pub mod sftp;
 
 pub use address::{Address, DEFAULT_PORT, ToAddress};
 pub use client::Client;
-pub use config::{Config, ShowBanner, Timeouts};
+pub use config::{Config, ShowBanner, ShowWarning, Timeouts, Warning};
 pub use credentials::{CredentialError, Credentials, DEFAULT_KEY_FILES, MAX_QUESTIONS, PasswordQuestion};
 pub use error::{Error, Phase};
 pub use forward::{LocalForward, MAX_FORWARDED_CONNECTIONS};

@@ -88,6 +88,10 @@ impl<'a> Login<'a> {
                 Event::HostKey(offer) => {
                     authenticator.answer(offer.reject("the host key changed during the login"));
                 }
+                Event::Debug(message) if message.always_display => {
+                    tracing::warn!("the server says: {}", message.text);
+                }
+                Event::Debug(message) => tracing::debug!("the server says: {}", message.text),
                 Event::Success => match authenticator.into_session() {
                     Ok(session) => return Ok(session),
                     Err(unfinished) => authenticator = *unfinished,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
 use crate::forward::{Forward, Target};
+use crate::kex::{Extensions, Negotiated, Quirks, Transport};
 use crate::keys::PublicKey;
 use crate::peer::Peer;
 use crate::permissions::Permissions;
@@ -124,6 +125,37 @@ pub struct Login {
     pub key: Option<PublicKey>,
     /// What they may do.
     pub permissions: Permissions,
+    /// What their side and ours agreed on.
+    pub agreed: Agreed,
+}
+
+/// What the two sides of a connection agreed on and told about themselves, as it stood at the login. A later change of
+/// keys may choose other algorithms.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Agreed {
+    /// The algorithms, in both directions, and whether key exchange is strict.
+    pub negotiated: Negotiated,
+    /// The client's identification line. A stranger's text: printable US-ASCII or UTF-8 of any kind.
+    pub client_identification: String,
+    /// Ours.
+    pub server_identification: String,
+    /// What the client told about itself (RFC 8308).
+    pub extensions: Extensions,
+    /// What is known to be wrong with the client's software.
+    pub quirks: Quirks,
+}
+
+impl Agreed {
+    pub(crate) fn of(transport: &Transport) -> Self {
+        Self {
+            negotiated: *transport.negotiated(),
+            client_identification: transport.peer_identification().as_str().to_owned(),
+            server_identification: transport.own_identification().as_str().to_owned(),
+            extensions: transport.extensions().clone(),
+            quirks: transport.quirks(),
+        }
+    }
 }
 
 /// Whether two secrets are the same, in a time that tells nothing about where they differ. Their lengths are no secret.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::application::{Application, Candidate, Decision, Login};
+use crate::application::{Agreed, Application, Candidate, Decision, Login};
 use crate::auth::server::{Attempt, Authenticator, Event, Verdict};
 use crate::auth::{self, Authenticated};
 use crate::channel::{self, ChannelType, Connection, OpenFailureReason};
@@ -142,9 +142,15 @@ impl<A: Application> Shared<A> {
                     let verdict = self.judge(attempt, peer, &mut granted).await;
                     authenticator.answer(verdict);
                 }
-                Event::Success(authenticated) => return Ok(login(&authenticated, peer, granted)),
+                Event::Success(authenticated) => {
+                    let transport = authenticator.transport();
+                    return Ok(login(&authenticated, peer, granted, Agreed::of(transport)));
+                }
                 Event::Failed { user, method } => {
                     tracing::info!(%peer, user, method, "login refused");
+                }
+                Event::Debug(message) => {
+                    tracing::debug!(%peer, "the client says: {}", message.text);
                 }
                 _ => {}
             }
@@ -212,13 +218,14 @@ where
     }
 }
 
-fn login(authenticated: &Authenticated, peer: &Peer, permissions: Permissions) -> Login {
+fn login(authenticated: &Authenticated, peer: &Peer, permissions: Permissions, agreed: Agreed) -> Login {
     let login = Login {
         user: authenticated.user().to_owned(),
         peer: peer.clone(),
         method: authenticated.method().name.to_owned(),
         key: authenticated.key().cloned(),
         permissions,
+        agreed,
     };
     let key = login.key.as_ref().map(|key| key.fingerprint().to_string());
     tracing::info!(%peer, user = %Printable(login.user.as_bytes()), method = login.method, key, "logged in");

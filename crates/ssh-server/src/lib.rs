@@ -78,7 +78,7 @@ mod session;
 mod sftp_subsystem;
 
 pub use account::Account;
-pub use application::{Application, Candidate, Decision, Login, constant_time_eq};
+pub use application::{Agreed, Application, Candidate, Decision, Login, constant_time_eq};
 pub use authorize::AuthorizedKeysFiles;
 pub use config::Config;
 pub use environment::AcceptEnvironment;

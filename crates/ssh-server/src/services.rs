@@ -106,7 +106,10 @@ impl Services {
     fn attend<'a>(running: Running<'a>, session: Session) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         match running {
             Running::Program(child, programs) => Box::pin(programs.attend(*child, session.into_channel())),
-            Running::Files(files) => Box::pin(sftp_subsystem::serve(session.into_channel(), files)),
+            Running::Files(files) => {
+                let client = session.login().agreed.quirks;
+                Box::pin(sftp_subsystem::serve(session.into_channel(), files, client))
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::channel;
+use crate::{channel, kex};
 
 /// Why a connection is over. Handles share one value of it.
 #[derive(Debug, Error)]
@@ -63,6 +63,21 @@ pub enum OpenError {
     /// The call was wrong or beyond a limit of this side; the connection lives on.
     #[error(transparent)]
     Misuse(#[from] channel::Misuse),
+}
+
+/// Why a ping was not answered.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PingError {
+    /// It was not sent; the connection lives on.
+    #[error(transparent)]
+    Refused(#[from] kex::PingError),
+    /// The peer answered with other bytes than it was sent.
+    #[error("the peer answered a ping with other bytes")]
+    Mangled,
+    /// The connection is over.
+    #[error("the connection is over: {0}")]
+    Ended(#[source] Arc<Error>),
 }
 
 impl From<ChannelError> for OpenError {

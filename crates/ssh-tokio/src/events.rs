@@ -82,6 +82,22 @@ impl State {
                 self.connection.answer_host_key(verdict);
             }
             Event::Rekeyed => wakes.patient = true,
+            Event::Pong(data) => {
+                // Answers come in the order of the pings; one with other bytes answers none.
+                if let Some((number, waiting)) = self.pings.pop_front()
+                    && data == number.to_be_bytes()
+                {
+                    let _unheard = waiting.send(());
+                }
+            }
+            // The peer's words are printable and short by now.
+            Event::Debug(message) if message.always_display => {
+                tracing::warn!("the peer says: {}", message.text);
+            }
+            Event::Debug(message) => tracing::debug!("the peer says: {}", message.text),
+            Event::Unimplemented { sequence } => {
+                tracing::debug!(sequence, "the peer did not understand a packet");
+            }
             Event::KeepaliveReply | Event::Extensions => {}
             other => tracing::debug!(?other, "an event nobody waits for"),
         }

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::channel::{ChannelType, GlobalReplyDue, GlobalRequest, OpenFailure, OpenFailureReason, Opening};
 use crate::channel_handle::Channel;
-use crate::error::{ChannelError, Error, OpenError};
+use crate::error::{ChannelError, Error, OpenError, PingError};
 use crate::handshake::now;
-use crate::kex::{DisconnectReason, Negotiated};
+use crate::kex::{DisconnectReason, Extensions, Negotiated, Quirks};
 use crate::shared::{Arrival, Phase, Shared, Slot, State};
 
 /// A connection, for those who use it. Clones share it.
@@ -103,6 +104,49 @@ impl Handle {
         })
     }
 
+    /// Asks the peer for a sign of life and says how long it took (`ping@openssh.com`, OpenSSH `PROTOCOL` §1.8): what
+    /// lies before it in the queues of both sides counts too. It may wait as long as the connection lives; give it a
+    /// timeout of your own. At most [`MAX_PINGS`](crate::kex::MAX_PINGS) wait at once.
+    ///
+    /// # Errors
+    /// The peer did not announce that it answers pings, too many wait, or the connection is over.
+    pub async fn ping(&self) -> Result<Duration, PingError> {
+        let (sender, receiver) = oneshot::channel();
+        let begin = now();
+        self.shared().with(|state| {
+            if let Some(why) = &state.ended {
+                return Err(PingError::Ended(Arc::clone(why)));
+            }
+            let number = state.next_ping;
+            state.connection.ping(&number.to_be_bytes())?;
+            state.next_ping = number.wrapping_add(1);
+            state.pings.push_back((number, sender));
+            Ok(())
+        })?;
+        match receiver.await {
+            Ok(()) => Ok(now().saturating_duration_since(begin)),
+            Err(_gone) => Err(self.why_closed().map_or(PingError::Mangled, PingError::Ended)),
+        }
+    }
+
+    /// Sends a message that every peer passes over (IGNORE, RFC 4253 §11.2): something moves on the wire, and nothing
+    /// else happens.
+    pub fn send_ignore(&self, data: &[u8]) -> Result<(), ChannelError> {
+        self.shared().with(|state| {
+            state.alive()?;
+            Ok(state.connection.send_ignore(data)?)
+        })
+    }
+
+    /// Says something to the people on the other side (DEBUG, RFC 4253 §11.3); `always_display` asks for it to be shown
+    /// without their asking.
+    pub fn send_debug(&self, always_display: bool, text: &str) -> Result<(), ChannelError> {
+        self.shared().with(|state| {
+            state.alive()?;
+            Ok(state.connection.send_debug(always_display, text)?)
+        })
+    }
+
     /// Begins a new key exchange; data goes on as soon as it is done.
     pub fn rekey(&self) -> Result<(), ChannelError> {
         self.shared().with(|state| {
@@ -165,6 +209,30 @@ impl Handle {
     pub fn negotiated(&self) -> Negotiated {
         self.shared()
             .with(|state| *state.connection.session().negotiated())
+    }
+
+    /// What the peer told about itself in EXT_INFO (RFC 8308).
+    pub fn extensions(&self) -> Extensions {
+        self.shared()
+            .with(|state| state.connection.session().extensions().clone())
+    }
+
+    /// Our identification line, without its line end.
+    pub fn own_identification(&self) -> String {
+        self.shared().with(|state| {
+            let session = state.connection.session();
+            session.own_identification().as_str().to_owned()
+        })
+    }
+
+    /// What is known to be wrong with the peer's software.
+    pub fn quirks(&self) -> Quirks {
+        self.shared().with(|state| state.connection.session().quirks())
+    }
+
+    /// How many messages without meaning the peer has sent (IGNORE, RFC 4253 §11.2).
+    pub fn ignored(&self) -> u64 {
+        self.shared().with(|state| state.connection.session().ignored())
     }
 
     /// The peer's identification line, without its line end.

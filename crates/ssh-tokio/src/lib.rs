@@ -36,7 +36,7 @@ pub use channel_handle::{
     Channel, ChannelControl, ChannelReader, ChannelWriter, IncomingRequest, Parts, PendingReply,
 };
 pub use driver::{Config, Driver, READ_STOP_BYTES, start};
-pub use error::{ChannelError, Error, OpenError};
+pub use error::{ChannelError, Error, OpenError, PingError};
 pub use events::{MAX_WAITING_REQUEST_BYTES, MAX_WAITING_REQUESTS};
 pub use handle::{Handle, Incoming, IncomingGlobal, IncomingOpen};
 pub use handshake::{HandshakeError, farewell, next_event, now};

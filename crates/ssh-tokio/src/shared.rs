@@ -48,6 +48,10 @@ pub(crate) struct State {
     /// Most entries of `incoming`; what comes beyond is refused at once.
     pub(crate) incoming_limit: usize,
     pub(crate) global_replies: VecDeque<oneshot::Sender<Option<Vec<u8>>>>,
+    /// Pings on their way: the bytes of each, and who waits for its answer.
+    pub(crate) pings: VecDeque<(u64, oneshot::Sender<()>)>,
+    /// The number of the next ping.
+    pub(crate) next_ping: u64,
     /// Why the connection is over, once it is.
     pub(crate) ended: Option<Arc<Error>>,
     /// The last byte has been sent and the stream is closed.
@@ -198,6 +202,8 @@ impl Shared {
                 incoming: VecDeque::new(),
                 incoming_limit,
                 global_replies: VecDeque::new(),
+                pings: VecDeque::new(),
+                next_ping: 0,
                 ended: None,
                 finished: false,
                 abandoned: false,
@@ -389,6 +395,7 @@ impl State {
             slot.replies.clear();
         }
         self.global_replies.clear();
+        self.pings.clear();
         self.incoming.clear();
     }
 }

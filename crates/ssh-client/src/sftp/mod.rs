@@ -16,6 +16,7 @@ mod transfer;
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::kex::Quirk;
 use crate::sftp_protocol::client::Limits;
 use crate::sftp_protocol::client::transfer::Listing;
 use crate::sftp_protocol::extension::PosixRename;
@@ -36,6 +37,8 @@ pub const MAX_LISTING_BYTES: usize = 512 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Sftp {
     session: Session,
+    /// The server has the paths of a symbolic link in the order of the draft.
+    draft_symlink: bool,
 }
 
 impl Client {
@@ -46,7 +49,10 @@ impl Client {
     pub async fn sftp(&self) -> Result<Sftp, Error> {
         let process = self.subsystem("sftp").spawn().await?;
         match Session::start(process).await {
-            Ok(session) => Ok(Sftp { session }),
+            Ok(session) => Ok(Sftp {
+                session,
+                draft_symlink: self.handle().quirks().has(Quirk::DraftSymlink),
+            }),
             Err(end) => Err(SftpFault::Ended(std::sync::Arc::new(end))
                 .at("start", b"sftp")
                 .into()),
@@ -309,6 +315,11 @@ impl Sftp {
         let request = Symlink {
             target: target.as_ref().to_vec(),
             link: link.as_ref().to_vec(),
+        };
+        let request = if self.draft_symlink {
+            request.in_draft_order()
+        } else {
+            request
         };
         self.request(request, "make link", link.as_ref()).await
     }

@@ -24,6 +24,7 @@ use self::jobs::{Desk, Finished};
 use self::order::{InOrder, Place};
 use self::schedule::{BatchId, Schedule};
 use crate::filesystem::Filesystem;
+use crate::kex::{Quirk, Quirks};
 use crate::pump;
 use crate::sftp::extension::Extension;
 use crate::sftp::server::{Config, Event, Response};
@@ -50,7 +51,7 @@ enum Ended {
 
 /// Serves one client over `channel` until it has sent EOF and got its answers, or has gone. The caller has accepted the
 /// subsystem request; it gets an exit status as from a program.
-pub(crate) async fn serve(channel: Channel, filesystem: Arc<dyn Filesystem>) {
+pub(crate) async fn serve(channel: Channel, filesystem: Arc<dyn Filesystem>, client: Quirks) {
     let Parts {
         reader,
         stderr_reader,
@@ -60,6 +61,7 @@ pub(crate) async fn serve(channel: Channel, filesystem: Arc<dyn Filesystem>) {
     } = channel.split();
     let config = Config {
         extensions: EXTENSIONS.to_vec(),
+        draft_symlink: client.has(Quirk::DraftSymlink),
         ..Config::default()
     };
     let mut conversation = Conversation::new(config, filesystem);
