@@ -227,6 +227,8 @@ fn a_bad_mac_ends_a_transport_with_mac_error() {
             side.preferences.edit_ciphers(cipher.name).unwrap();
         }
         let mut ends = setup.transports();
+        // What each side tells of itself is on its way.
+        ends.settle(&mut |_, _| {}, &mut |_, _| {}).unwrap();
         ends.up.corrupt = Some((ends.up.count() + 25, 0x40));
         ends.client.send(&Raw(&[50; 100])).unwrap();
         let fault = ends
@@ -507,6 +509,7 @@ fn a_client_refuses_every_channel_a_server_opens() {
 fn bad_input_ends_a_connection_however_it_is_cut() {
     for feed in [Feed::Bytes, Feed::Cuts(7)] {
         let mut ends = setup().fed(feed).transports();
+        ends.settle(&mut |_, _| {}, &mut |_, _| {}).unwrap();
         ends.up.corrupt = Some((ends.up.count() + 25, 0x40));
         ends.client.send(&Raw(&[50; 100])).unwrap();
         assert!(

@@ -89,9 +89,9 @@ async def files(conn):
         names = sorted(name for name in await sftp.listdir(many) if name not in (".", ".."))
         assert names == [f"{number:04}" for number in range(1000)], names[:5]
         told("sftp listing of 1000 names")
-        # SYMLINK's two paths stand in OpenSSH's order everywhere; asyncssh uses it only for servers that are called
-        # OpenSSH, and the draft's for others: so its arguments are exchanged here.
-        await sftp.symlink(f"{many}/link", "0001")
+        # asyncssh sends SYMLINK's two paths in OpenSSH's order only to servers that are called OpenSSH, and in the
+        # draft's to others: our server knows.
+        await sftp.symlink("0001", f"{many}/link")
         assert await sftp.readlink(f"{many}/link") == "0001"
         await sftp.rename(f"{many}/0002", f"{many}/moved")
         assert not await sftp.exists(f"{many}/0002") and await sftp.isfile(f"{many}/moved")

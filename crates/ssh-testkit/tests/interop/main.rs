@@ -23,6 +23,7 @@ mod bulk;
 mod compression;
 mod echo;
 mod key_types;
+mod mechanics;
 mod openssh_client;
 mod openssh_client_transfers;
 mod openssh_server;
