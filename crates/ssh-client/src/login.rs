@@ -74,7 +74,7 @@ impl<'a> Login<'a> {
                     }
                 }
                 Event::Turn(turn) => {
-                    let attempt = self.attempt(turn, &authenticator).await;
+                    let attempt = self.attempt(turn, &mut authenticator).await;
                     authenticator.attempt(attempt);
                 }
                 Event::SignatureWanted(request) => {
@@ -154,7 +154,7 @@ impl<'a> Login<'a> {
     }
 
     /// The next thing to try.
-    async fn attempt(&mut self, turn: Turn, authenticator: &Authenticator) -> Attempt {
+    async fn attempt(&mut self, turn: Turn, authenticator: &mut Authenticator) -> Attempt {
         self.take_back(&turn, authenticator);
         if self.has_to_ask_in_the_dark(&turn) {
             self.tried.push("none".to_owned());
