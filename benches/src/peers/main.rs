@@ -71,7 +71,7 @@ fn in_runtime(words: &[String]) -> Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?
-        .block_on(roles::run(words))
+        .block_on(spawned(words))
 }
 
 fn plan(words: &[String]) -> Result<Plan> {
@@ -126,4 +126,10 @@ fn measure(plan: &Plan) -> Result<()> {
         std::fs::write(path, table::json(&figures))?;
     }
     Ok(())
+}
+
+/// A role runs as a task like those of its library: what is polled by `block_on` itself would be woken across threads.
+async fn spawned(words: &[String]) -> Result<()> {
+    let words = words.to_vec();
+    tokio::spawn(async move { roles::run(&words).await }).await?
 }

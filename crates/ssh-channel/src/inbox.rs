@@ -2,11 +2,11 @@
 //!
 //! Chunks stay slices of the packets they came in, so that nothing is copied between the socket and the reader, with
 //! two exceptions that keep memory in proportion to what is held: small chunks are gathered, and once a reader is far
-//! behind its chunks leave the read blocks, which would otherwise live as long as one byte of them is unread.
+//! behind all but large chunks leave the read blocks, which live as long as one byte of them is unread.
 
 use std::collections::VecDeque;
 
-use crate::limits::{BORROWED_BYTES, SMALL_CHUNK_BYTES};
+use crate::limits::{BORROWED_BYTES, LARGE_CHUNK_BYTES, SMALL_CHUNK_BYTES};
 use crate::wire::bytes::{Bytes, BytesMut};
 
 /// Small chunks are gathered into pieces of about this size.
@@ -42,10 +42,11 @@ impl Inbox {
         if self.len > BORROWED_BYTES {
             if before <= BORROWED_BYTES {
                 for held in &mut self.chunks {
-                    *held = Bytes::copy_from_slice(held);
+                    own(held);
                 }
             }
-            self.chunks.push_back(Bytes::copy_from_slice(&chunk));
+            self.chunks.push_back(chunk);
+            self.chunks.back_mut().into_iter().for_each(own);
         } else {
             self.chunks.push_back(chunk);
         }
@@ -77,6 +78,13 @@ impl Inbox {
         if !self.tail.is_empty() {
             self.chunks.push_back(std::mem::take(&mut self.tail).freeze());
         }
+    }
+}
+
+/// Makes a chunk leave the block it came in, unless it is most of what the block is kept for.
+fn own(chunk: &mut Bytes) {
+    if chunk.len() < LARGE_CHUNK_BYTES {
+        *chunk = Bytes::copy_from_slice(chunk);
     }
 }
 
@@ -140,5 +148,17 @@ mod tests {
         inbox.push(block.slice(0..2_000));
         assert!(block.is_unique(), "every chunk has left the block");
         assert_eq!(drained(&mut inbox, usize::MAX).len(), held + 2_000);
+    }
+
+    #[test]
+    fn large_chunks_are_never_copied() {
+        let block = Bytes::from(vec![1; LARGE_CHUNK_BYTES]);
+        let mut inbox = Inbox::default();
+        for _ in 0..BORROWED_BYTES / LARGE_CHUNK_BYTES + 2 {
+            inbox.push(block.clone());
+        }
+        while let Some(chunk) = inbox.pop(usize::MAX) {
+            assert_eq!(chunk.as_ptr(), block.as_ptr());
+        }
     }
 }

@@ -10,10 +10,15 @@ pub const TURN_BYTES: usize = 64 * 1024;
 /// alive.
 pub const SMALL_CHUNK_BYTES: usize = 1024;
 
-/// What may lie unread in one stream of a channel before its chunks are copied out of the read blocks they came in: a
-/// reader that stands still holds on to its own bytes and no others. Less would make readers copy that are only a few
-/// reads of the socket behind.
+/// What may lie unread in one stream of a channel before its chunks are copied out of the read blocks they came in,
+/// all but those of [`LARGE_CHUNK_BYTES`]: a reader that stands still holds on to its own bytes and to few others. Less
+/// would make readers copy that are only a few reads of the socket behind.
 pub const BORROWED_BYTES: usize = 512 * 1024;
+
+/// A chunk of at least this many bytes is a slice of its read block however long it lies unread: it is a quarter of the
+/// block, so that what is held stays within four windows, while copying it would cost a reader that is behind more
+/// time than it lacks already, in new memory above all.
+pub const LARGE_CHUNK_BYTES: usize = 32 * 1024;
 
 /// The window a channel gets when the connection's budget is used up: it works, slowly, and the sum over all channels
 /// stays small.

@@ -22,15 +22,24 @@ const QUIET_BYTES: usize = 4 * 1024;
 /// The least that a read may ask for while little comes in.
 const QUIET_READ_BYTES: usize = 1024;
 
-/// Most blocks kept for another use: as many as hold a window of 2 MiB. A block that is not kept is new memory, whose
+/// Blocks are made in multiples of this, so that one message which is a little longer than the others does not make all
+/// that are kept useless.
+const BLOCK_STEP_BYTES: usize = 16 * 1024;
+
+/// Most blocks kept for another use: more than hold a window of 2 MiB. A block that is not kept is new memory, whose
 /// pages the system has to clear. More may exist while readers are slow: the windows bound them.
-const KEPT: usize = 16;
+const KEPT: usize = 32;
 
 /// Which block is next.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
+    /// All of `size` bytes; the last one was filled last.
     kept: Vec<BytesMut>,
     bulk: bool,
+    /// Bytes of a block of bulk data: grows with what has to stand in one piece.
+    size: usize,
+    /// Bytes of the block that is being filled.
+    filling: usize,
 }
 
 impl Blocks {
@@ -51,11 +60,13 @@ impl Blocks {
         if room >= read_bytes {
             return;
         }
+        let filled = self.filling;
         let mut next = self.next_block(block_bytes.max(block.len().saturating_add(read_bytes)));
         next.extend_from_slice(block);
         let mut used = std::mem::replace(block, next);
         used.clear();
-        if self.bulk && self.kept.len() < KEPT {
+        // A block of another size could never be used again, and would hide those that can.
+        if self.bulk && filled == self.size && self.kept.len() < KEPT {
             self.kept.push(used);
         }
     }
@@ -69,8 +80,7 @@ impl Blocks {
 
     /// Nothing moved for a while: gives the memory back.
     pub(crate) fn rest(&mut self, block: &mut BytesMut) {
-        self.bulk = false;
-        self.kept = Vec::new();
+        *self = Self::default();
         if block.capacity() > QUIET_BYTES {
             *block = BytesMut::from(&block[..]);
         }
@@ -82,19 +92,24 @@ impl Blocks {
     }
 
     fn next_block(&mut self, bytes: usize) -> BytesMut {
-        for index in 0..self.kept.len() {
-            if self
-                .kept
-                .get_mut(index)
-                .is_some_and(|block| block.try_reclaim(bytes))
-            {
-                return self.kept.swap_remove(index);
-            }
+        self.filling = bytes;
+        if !self.bulk {
+            return BytesMut::with_capacity(bytes);
         }
-        if self.kept.len() == KEPT {
+        if bytes > self.size {
+            self.size = bytes.next_multiple_of(BLOCK_STEP_BYTES);
             self.kept.clear();
         }
-        BytesMut::with_capacity(bytes)
+        self.filling = self.size;
+        // From the one that was filled last: what is free there was free last, and is in the cache most likely.
+        let free = self
+            .kept
+            .iter_mut()
+            .rposition(|block| block.try_reclaim(self.size));
+        match free {
+            Some(index) => self.kept.remove(index),
+            None => BytesMut::with_capacity(self.size),
+        }
     }
 }
 
@@ -128,7 +143,7 @@ mod tests {
     fn blocks_are_used_again_when_their_slices_are_gone() {
         let mut blocks = Blocks {
             bulk: true,
-            kept: Vec::new(),
+            ..Blocks::default()
         };
         let mut block = BytesMut::new();
         let mut places = std::collections::HashSet::new();
@@ -145,10 +160,26 @@ mod tests {
     }
 
     #[test]
+    fn blocks_of_another_size_do_not_hide_those_that_are_free() {
+        let mut blocks = Blocks::default();
+        let mut block = BytesMut::new();
+        // The small block is held for ever, and a long message makes the later blocks larger than the first.
+        let _small = fill(&mut blocks, &mut block);
+        let mut places = std::collections::HashSet::new();
+        for round in 0..64 {
+            drop(fill(&mut blocks, &mut block));
+            block.extend_from_slice(&vec![7; if round == 8 { BULK_READ_BYTES + 1 } else { 9 }]);
+            blocks.make_room(&mut block);
+            places.insert(block.as_ptr());
+        }
+        assert!(places.len() <= 8, "{} blocks were made", places.len());
+    }
+
+    #[test]
     fn the_beginning_of_a_packet_moves_along() {
         let mut blocks = Blocks {
             bulk: true,
-            kept: Vec::new(),
+            ..Blocks::default()
         };
         let mut block = BytesMut::new();
         let _held = fill(&mut blocks, &mut block);
