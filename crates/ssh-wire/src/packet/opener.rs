@@ -8,8 +8,10 @@
 //!    Failed: the same error for ever           Failed
 //! ```
 //!
-//! Where the length is ciphered together with the rest, a length that is not allowed goes on to `ExpectRest` with the
-//! largest length and fails there as a wrong MAC does, so that nobody learns from it what a block deciphers to.
+//! Where the length is ciphered together with the rest, both arrows down lead through `ExpectLargest` instead: as many
+//! bytes as a largest packet has are read, deciphered and authenticated, and then it is a wrong MAC whatever it was.
+//! Somebody in between who puts in a block of their choice must not learn from the moment of the failure which length
+//! it deciphers to (CVE-2008-5161).
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -43,8 +45,11 @@ pub struct Opener {
 enum State {
     /// A packet's first bytes, which tell its length.
     ExpectHead,
-    /// The rest of a packet of that `packet_length`; `doomed` if that is not the length the peer declared.
-    ExpectRest { length: usize, doomed: bool },
+    /// The rest of a packet of that `packet_length`.
+    ExpectRest { length: usize },
+    /// As much as a largest packet has, behind a packet that is refused already. The first `done` bytes of it have been
+    /// deciphered and authenticated.
+    ExpectLargest { done: usize },
     /// Nothing: a packet was refused.
     Failed(PacketError),
 }
@@ -135,34 +140,35 @@ impl Opener {
     }
 
     fn open_next(&mut self) -> Result<Option<Packet>, PacketError> {
-        let (length, doomed) = match self.state {
+        let length = match self.state {
             State::Failed(error) => return Err(error),
-            State::ExpectRest { length, doomed } => (length, doomed),
+            State::ExpectLargest { done } => return self.fail_at_largest(done),
+            State::ExpectRest { length } => length,
             State::ExpectHead => {
                 let Some(head) = self.unread.get_mut(..self.shape.head_bytes) else {
                     return Ok(None);
                 };
                 let declared = self.protection.packet_length(self.sequence, head);
-                let (length, doomed) = match self.admit(declared) {
-                    Ok(length) => (length, false),
-                    Err(_) if self.shape.hides_bad_length => (self.longest(), true),
-                    Err(error) => return Err(error),
-                };
-                self.state = State::ExpectRest { length, doomed };
-                (length, doomed)
+                match self.admit(declared) {
+                    Ok(length) => length,
+                    Err(error) => return self.refuse(error, 0),
+                }
             }
         };
-        let whole = length
-            .saturating_add(LENGTH_BYTES)
-            .saturating_add(self.shape.tag_bytes);
+        self.state = State::ExpectRest { length };
+        let done = length.saturating_add(LENGTH_BYTES);
+        let whole = done.saturating_add(self.shape.tag_bytes);
         let Some(packet) = self.unread.get_mut(..whole) else {
             return Ok(None);
         };
-        self.protection.open(self.sequence, packet)?;
-        if doomed {
-            return Err(IntegrityError.into());
-        }
-        let payload_bytes = unpad(packet, length)?;
+        let opened = self.protection.open(self.sequence, packet);
+        let payload_bytes = match opened
+            .map_err(PacketError::from)
+            .and_then(|()| unpad(packet, length))
+        {
+            Ok(payload_bytes) => payload_bytes,
+            Err(error) => return self.refuse(error, done),
+        };
         let sequence = self.count(whole)?;
         self.state = State::ExpectHead;
         let payload = match self.compression.stream() {
@@ -176,6 +182,25 @@ impl Opener {
             }
         };
         Ok(Some(Packet { sequence, payload }))
+    }
+
+    /// Fails with that error, or, where it would tell something, later and without it.
+    fn refuse(&mut self, error: PacketError, done: usize) -> Result<Option<Packet>, PacketError> {
+        if !self.shape.hides_bad_length {
+            return Err(error);
+        }
+        self.state = State::ExpectLargest { done };
+        self.fail_at_largest(done)
+    }
+
+    fn fail_at_largest(&mut self, done: usize) -> Result<Option<Packet>, PacketError> {
+        let largest = MAX_PACKET_BYTES.saturating_add(self.shape.tag_bytes);
+        let Some(left) = self.unread.get_mut(..largest).and_then(|all| all.get_mut(done..)) else {
+            return Ok(None);
+        };
+        // The work that a largest packet would have been; whether its MAC is right does not matter any more.
+        let _ = self.protection.open(self.sequence, left);
+        Err(IntegrityError.into())
     }
 
     /// Whether a packet may have that length.
@@ -198,16 +223,6 @@ impl Opener {
         } else {
             Ok(length)
         }
-    }
-
-    /// The largest length `admit` lets through.
-    const fn longest(&self) -> usize {
-        let unaligned = if self.shape.length_is_aligned {
-            LENGTH_BYTES
-        } else {
-            0
-        };
-        MAX_PACKET_BYTES.saturating_sub(unaligned)
     }
 
     /// Counts a packet and returns its sequence number.
@@ -282,6 +297,9 @@ impl std::fmt::Debug for Opener {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::Sealer;
 
@@ -295,5 +313,60 @@ mod tests {
         opener.read_buffer().extend_from_slice(sealer.outbox());
         assert!(opener.next().unwrap().is_some());
         assert_eq!(opener.next(), Err(PacketError::KeyWornOut));
+    }
+
+    /// A protection whose lengths, padding and MACs are what its maker says, and which counts the bytes it handles.
+    struct Counting {
+        length: u32,
+        right: bool,
+        handled: Arc<AtomicUsize>,
+    }
+
+    impl Open for Counting {
+        fn shape(&self) -> Shape {
+            Shape {
+                block_bytes: 16,
+                tag_bytes: 20,
+                head_bytes: 16,
+                length_is_aligned: true,
+                hides_bad_length: true,
+            }
+        }
+
+        fn packet_length(&mut self, _sequence: u32, _head: &mut [u8]) -> u32 {
+            self.length
+        }
+
+        fn open(&mut self, _sequence: u32, packet: &mut [u8]) -> Result<(), IntegrityError> {
+            self.handled.fetch_add(packet.len() - 20, Ordering::Relaxed);
+            if self.right { Ok(()) } else { Err(IntegrityError) }
+        }
+    }
+
+    #[test]
+    fn as_much_is_deciphered_and_authenticated_whatever_was_wrong() {
+        // All zeros: the padding is too short where the MAC is right.
+        for (length, right) in [
+            (5, false),
+            (0xffff_ffff, false),
+            (60, false),
+            (60, true),
+            (260_012, true),
+        ] {
+            let handled = Arc::new(AtomicUsize::new(0));
+            let mut opener = Opener::new();
+            let counting = Counting {
+                length,
+                right,
+                handled: Arc::clone(&handled),
+            };
+            opener.set_protection(Box::new(counting), true);
+            for _ in 0..(MAX_PACKET_BYTES + 20) / 4 {
+                assert_eq!(opener.next(), Ok(None), "{length}");
+                opener.read_buffer().extend_from_slice(&[0; 4]);
+            }
+            assert_eq!(opener.next(), Err(IntegrityError.into()), "{length}");
+            assert_eq!(handled.load(Ordering::Relaxed), MAX_PACKET_BYTES, "{length}");
+        }
     }
 }

@@ -55,8 +55,8 @@ pub struct Shape {
     pub head_bytes: usize,
     /// Whether the four bytes of the length count towards the multiple.
     pub length_is_aligned: bool,
-    /// Whether an impossible length must look like a wrong MAC from outside: read on to the maximum, then fail as
-    /// a wrong MAC does (CVE-2008-5161).
+    /// Whether impossible lengths, wrong MACs and bad padding must look the same from outside: the maximum is read,
+    /// and then it is a wrong MAC (CVE-2008-5161).
     pub hides_bad_length: bool,
 }
 

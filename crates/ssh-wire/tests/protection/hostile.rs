@@ -29,27 +29,54 @@ fn failure_within(opener: &mut Opener, bytes: &[u8], what: &str) -> PacketError 
     panic!("{what}: {} bytes were read and nothing was said", bytes.len())
 }
 
+/// As much as it takes until an opener that hides what is wrong says something, and more.
+fn filler() -> Vec<u8> {
+    vec![0x55; MAX_PACKET_BYTES + 1024]
+}
+
 #[test]
-fn every_changed_byte_is_noticed() {
-    // One that ring opens and one that the pair of crates opens, where that makes a difference.
-    for size in [100, 9000] {
-        let filler = vec![0x55; MAX_PACKET_BYTES + 1024];
-        for suite in suites() {
+fn every_changed_bit_is_noticed() {
+    for suite in suites() {
+        // Of chacha20-poly1305 one packet that ring opens and one that the pair of crates opens.
+        let sizes: &[usize] = if suite.mac.is_none() { &[20, 9000] } else { &[20] };
+        for &size in sizes {
             let (mut sealer, _) = suite.ends();
             sealer.seal_payload(&payload(size));
             let packet = sealed(&mut sealer);
-            let places =
-                (0..packet.len()).filter(|place| size < 1000 || place % 97 < 3 || place + 40 > packet.len());
-            for place in places {
+            for bit in 0..packet.len() * 8 {
                 let mut changed = packet.clone();
-                changed[place] ^= 1 << (place % 8);
-                let mut opener = fed(suite.opener(), &changed);
-                match opener.next() {
-                    Err(_) => {}
-                    // A length that grew: more is waited for, and then it is noticed.
-                    Ok(None) => _ = failure_within(&mut opener, &filler, &format!("{suite:?} byte {place}")),
-                    Ok(Some(opened)) => panic!("{suite:?} byte {place}: {opened:?}"),
-                }
+                changed[bit / 8] ^= 1 << (bit % 8);
+                let mut state = suite.with_keys(protection::opening).unwrap();
+                let head = state.shape().head_bytes;
+                state.packet_length(0, &mut changed[..head]);
+                assert_eq!(
+                    state.open(0, &mut changed),
+                    Err(IntegrityError),
+                    "{suite:?} bit {bit}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_comes_out_of_a_changed_packet() {
+    let filler = filler();
+    for suite in suites() {
+        let (mut sealer, _) = suite.ends();
+        sealer.seal_payload(&payload(20));
+        let packet = sealed(&mut sealer);
+        for bit in 0..packet.len() * 8 {
+            let mut changed = packet.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let what = format!("{suite:?} bit {bit}");
+            let mut opener = fed(suite.opener(), &changed);
+            match opener.next() {
+                Err(_) => assert!(!suite.hides_bad_length(), "{what}"),
+                // More is waited for, and then it is noticed: tried at one bit of each eight bytes, for the time it takes.
+                Ok(None) if bit % 64 == bit / 64 => _ = failure_within(&mut opener, &filler, &what),
+                Ok(None) => {}
+                Ok(Some(opened)) => panic!("{what}: {opened:?}"),
             }
         }
     }
@@ -67,8 +94,8 @@ fn packets_out_of_order_are_noticed() {
             .collect();
         opener.read_buffer().extend_from_slice(&packets[0]);
         assert!(opener.next().unwrap().is_some());
-        let mut replayed = vec![&packets[0]; 3000];
-        let mut dropped = vec![&packets[2]; 3000];
+        let mut replayed = vec![&packets[0]; 5000];
+        let mut dropped = vec![&packets[2]; 5000];
         for stream in [&mut replayed, &mut dropped] {
             let mut opener = fed(suite.opener(), &packets[0]);
             assert!(opener.next().unwrap().is_some());
@@ -157,19 +184,53 @@ fn lengths_that_no_packet_has_are_refused_under_keys() {
     for suite in suites() {
         let shape = suite.seal().shape();
         for (length, error) in bad_lengths(shape.block_bytes, !shape.length_is_aligned) {
-            let packet = suite.forge(length, &payload(60));
-            let mut opener = fed(suite.opener(), &packet);
-            if !suite.hides_bad_length() {
-                assert_eq!(opener.next(), Err(error), "{suite:?}");
-                continue;
+            let rest = if shape.length_is_aligned { 60 } else { 64 };
+            let packet = suite.forge(length, &payload(rest));
+            if suite.hides_bad_length() {
+                assert_fails_at_the_largest(suite, &packet, &format!("length {length}"));
+            } else {
+                assert_eq!(fed(suite.opener(), &packet).next(), Err(error), "{suite:?}");
             }
-            // The largest packet must have come before anything is said, and then it is what a wrong MAC is.
-            let largest = MAX_PACKET_BYTES + shape.tag_bytes;
-            opener.read_buffer().resize(largest - 1, 0x55);
-            assert_eq!(opener.next(), Ok(None), "{suite:?} {length}");
-            opener.read_buffer().extend_from_slice(&[0x55]);
-            assert_eq!(opener.next(), Err(INTEGRITY), "{suite:?} {length}");
         }
+    }
+}
+
+/// As much as the largest packet has must have come before anything is said, and then it is what a wrong MAC is.
+fn assert_fails_at_the_largest(suite: Suite, packet: &[u8], what: &str) {
+    let largest = MAX_PACKET_BYTES + suite.seal().shape().tag_bytes;
+    let mut opener = fed(suite.opener(), packet);
+    assert_eq!(opener.next(), Ok(None), "{suite:?} {what}");
+    opener.read_buffer().resize(largest - 1, 0x55);
+    assert_eq!(opener.next(), Ok(None), "{suite:?} {what}");
+    opener.read_buffer().extend_from_slice(&[0x55]);
+    assert_eq!(opener.next(), Err(INTEGRITY), "{suite:?} {what}");
+    assert_eq!(opener.next(), Err(INTEGRITY), "{suite:?} {what}: it stays");
+}
+
+#[test]
+fn bad_lengths_bad_padding_and_wrong_macs_look_the_same_where_the_length_is_ciphered() {
+    let hiding: Vec<_> = suites()
+        .into_iter()
+        .filter(|suite| suite.hides_bad_length())
+        .collect();
+    for name in ["aes128-ctr", "aes256-ctr"] {
+        assert!(hiding.iter().any(|suite| suite.cipher.name == name), "{name}");
+    }
+    for suite in hiding {
+        for length in [0, 5, 0xffff_ffff] {
+            assert_fails_at_the_largest(suite, &suite.forge(length, &payload(60)), "a bad length");
+        }
+        for padding in [0, 3, 60, 255] {
+            let (_, packet, _) = badly_padded(suite, 64, |_| padding);
+            assert_fails_at_the_largest(suite, &packet, "bad padding");
+        }
+        let (_, mut packet, _) = badly_padded(suite, 64, |_| 10);
+        *packet.last_mut().unwrap() ^= 1;
+        assert_fails_at_the_largest(suite, &packet, "a wrong MAC");
+        // The same in the largest packet there is.
+        let (_, mut packet, _) = badly_padded(suite, MAX_PACKET_BYTES, |_| 10);
+        *packet.last_mut().unwrap() ^= 1;
+        assert_eq!(fed(suite.opener(), &packet).next(), Err(INTEGRITY), "{suite:?}");
     }
 }
 
@@ -217,26 +278,26 @@ fn badly_padded(suite: Suite, size: usize, padding: impl FnOnce(usize) -> u8) ->
 #[test]
 fn bad_padding_is_refused_under_a_right_mac() {
     for suite in suites() {
+        let refused = |padding: &dyn Fn(usize) -> u8, expected: &dyn Fn(u8, u32) -> PacketError| {
+            let (opener, packet, length) = badly_padded(suite, 64, padding);
+            if suite.hides_bad_length() {
+                assert_fails_at_the_largest(suite, &packet, "bad padding");
+            } else {
+                let expected = expected(padding(length as usize), length);
+                assert_eq!(fed(opener, &packet).next(), Err(expected), "{suite:?}");
+            }
+        };
         for padding in 0..4 {
-            let (opener, packet, _) = badly_padded(suite, 64, |_| padding);
-            assert_eq!(
-                fed(opener, &packet).next(),
-                Err(PacketError::PaddingTooShort { padding }),
-                "{suite:?}"
-            );
+            refused(&|_| padding, &|padding, _| PacketError::PaddingTooShort {
+                padding,
+            });
         }
         for more in [0, 1, 100] {
-            let (opener, packet, length) = badly_padded(suite, 64, |length| (length + more) as u8);
-            let padding = (length as usize + more) as u8;
-            let expected = PacketError::PaddingTooLong { padding, length };
-            assert_eq!(fed(opener, &packet).next(), Err(expected), "{suite:?}");
+            refused(&|length| (length + more) as u8, &|padding, length| {
+                PacketError::PaddingTooLong { padding, length }
+            });
         }
-        let (opener, packet, _) = badly_padded(suite, 64, |length| (length - 1) as u8);
-        assert_eq!(
-            fed(opener, &packet).next(),
-            Err(PacketError::EmptyPayload),
-            "{suite:?}"
-        );
+        refused(&|length| (length - 1) as u8, &|_, _| PacketError::EmptyPayload);
         let (opener, packet, _) = badly_padded(suite, 64, |length| (length - 2) as u8);
         assert_eq!(
             fed(opener, &packet).next().unwrap().unwrap().payload.len(),
