@@ -395,6 +395,39 @@ mod tests {
     }
 
     #[test]
+    fn legacy_ciphers_and_macs_are_reached_by_their_names_only() {
+        for default in [Preferences::for_client(), Preferences::for_server()] {
+            for edit in ["*", "*-cbc,*", "+*", "^*"] {
+                let mut edited = default.clone();
+                let _ = edited.edit_ciphers(edit);
+                let _ = edited.edit_macs(edit);
+                assert!(
+                    edited.ciphers.iter().all(|each| each.tier != Tier::Legacy),
+                    "{edit}"
+                );
+                assert!(edited.macs.iter().all(|each| each.tier != Tier::Legacy), "{edit}");
+            }
+        }
+        let mut named = Preferences::default();
+        let (ciphers, macs) = (named.ciphers.len(), named.macs.len());
+        named.edit_ciphers("+3des-cbc").unwrap();
+        named.edit_macs("^hmac-md5-96").unwrap();
+        assert_eq!(
+            (named.ciphers[ciphers].name, named.macs[0].name),
+            ("3des-cbc", "hmac-md5-96")
+        );
+        assert_eq!((named.ciphers.len(), named.macs.len()), (ciphers + 1, macs + 1));
+        for cipher in cipher::ALL {
+            named.edit_ciphers(cipher.name).unwrap();
+            assert_eq!(named.ciphers, [*cipher]);
+        }
+        for mac in mac::ALL {
+            named.edit_macs(mac.name).unwrap();
+            assert_eq!(named.macs, [*mac]);
+        }
+    }
+
+    #[test]
     fn unknown_names_are_told_with_a_suggestion() {
         let mut preferences = Preferences::default();
         for (edit, name, nearest) in [

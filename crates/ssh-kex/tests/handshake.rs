@@ -18,9 +18,9 @@ use common::{Cuts, Seat, Verdict, boxed, connected, host_key, pump, seeded, sign
 use ssh_kex::keys::{PrivateKey, PublicKey, SignatureAlgorithm, SignatureError, Signer};
 use ssh_kex::messages::Disconnect;
 use ssh_kex::wire::identification::IdentificationError;
-use ssh_kex::wire::{Encode, Layer, cipher, mac, message, number};
+use ssh_kex::wire::{Cipher, Encode, Layer, Mac, cipher, mac, message, number};
 use ssh_kex::{
-    Config, DisconnectReason, Error, Fatal, Handshake, Negotiable, Phase, Role, SendError, method,
+    Config, DisconnectReason, Error, Fatal, Handshake, Method, Negotiable, Phase, Role, SendError, method,
 };
 
 message! {
@@ -72,30 +72,41 @@ fn both_sides_arrive_at_the_same_however_the_stream_is_cut() {
     }
 }
 
+/// Both sides agree on these three, talk, change keys and talk again.
+fn assert_works(method: &'static Method, cipher: &'static Cipher, mac: &'static Mac) {
+    let mut config = Config::default();
+    config.preferences.kex = vec![method];
+    config.preferences.ciphers = vec![cipher];
+    config.preferences.macs = vec![mac];
+    let (mut client, mut server) = connected(config.clone(), config);
+    assert_talking(&mut client, &mut server);
+    let negotiated = *client.transport().negotiated();
+    assert_eq!((negotiated.kex, negotiated.outgoing.cipher), (method, cipher));
+    assert_eq!(negotiated.incoming.mac, cipher.needs_mac().then_some(mac));
+    client.transport().start_rekey(Instant::now());
+    pump(&mut client, &mut server, &mut Cuts::Whole);
+    assert_eq!((client.rekeyed, server.rekeyed), (1, 1));
+    assert_talking(&mut client, &mut server);
+}
+
 #[test]
-fn every_method_works_with_every_cipher_and_mac() {
+fn every_method_works() {
     for method in method::ALL {
-        for cipher in cipher::ALL {
-            let macs = if cipher.needs_mac() {
-                mac::ALL
-            } else {
-                &mac::ALL[..1]
-            };
-            for mac in macs {
-                let mut config = Config::default();
-                config.preferences.kex = vec![method];
-                config.preferences.ciphers = vec![cipher];
-                config.preferences.macs = vec![mac];
-                let (mut client, mut server) = connected(config, Config::default());
-                assert_talking(&mut client, &mut server);
-                let negotiated = *client.transport().negotiated();
-                assert_eq!((negotiated.kex, negotiated.outgoing.cipher), (*method, *cipher));
-                assert_eq!(negotiated.incoming.mac, cipher.needs_mac().then_some(*mac));
-                client.transport().start_rekey(Instant::now());
-                pump(&mut client, &mut server, &mut Cuts::Whole);
-                assert_eq!((client.rekeyed, server.rekeyed), (1, 1));
-                assert_talking(&mut client, &mut server);
-            }
+        assert_works(method, cipher::ALL[0], mac::ALL[0]);
+    }
+}
+
+#[test]
+fn every_cipher_works_with_every_mac() {
+    let method = &method::curve25519::CURVE25519_SHA256;
+    for cipher in cipher::ALL {
+        let macs = if cipher.needs_mac() {
+            mac::ALL
+        } else {
+            &mac::ALL[..1]
+        };
+        for mac in macs {
+            assert_works(method, cipher, mac);
         }
     }
 }

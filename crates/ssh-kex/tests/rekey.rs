@@ -92,7 +92,9 @@ fn bulk_data_both_ways_survives_a_rekey_every_few_kilobytes() {
             bytes: 40_000,
             ..RekeyPolicy::default()
         };
-        let (mut client, mut server) = logged_in(config, quick());
+        let mut theirs = quick();
+        theirs.preferences.ciphers = vec![cipher];
+        let (mut client, mut server) = logged_in(config, theirs);
         let block = vec![7; 3000];
         let (mut sent_up, mut sent_down) = (0, 0);
         const TOTAL: usize = 300;

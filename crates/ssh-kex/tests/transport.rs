@@ -256,7 +256,7 @@ fn tampered_packets_end_with_a_mac_error() {
     for cipher in cipher::ALL {
         let mut config = quick();
         config.preferences.ciphers = vec![cipher];
-        let (mut client, mut server) = logged_in(config, quick());
+        let (mut client, mut server) = logged_in(config.clone(), config);
         client.transport().send(&Counted { count: 1 }).unwrap();
         let mut bytes = client.output();
         let last = bytes.len() - 1;

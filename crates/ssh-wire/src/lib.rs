@@ -21,11 +21,12 @@
 //! ```
 //!
 //! What lives here: [`Reader`] and [`Writer`], the [`message!`] table form, the identification exchange
-//! (RFC 4253 §4.2), packets with their ciphers and MACs (RFC 4253 §6, RFC 4344, 5647, 6668, OpenSSH's `PROTOCOL`),
+//! (RFC 4253 §4.2), packets with their ciphers and MACs (RFC 4253 §6, RFC 4344, 4418, 5647, 6668, OpenSSH's `PROTOCOL`),
 //! and [`Layer`], the door every room above has. What does not: the meaning of any message, the role (client or
 //! server), sockets, clocks, system randomness, and blocks of memory to read into, which a driver brings.
 //!
-//! What is deliberately absent: CBC modes, UMAC and SHA-1 MACs.
+//! What is deliberately absent: ciphers and MACs that no maintained peer needs and no preset holds (blowfish, RC4,
+//! RIPEMD-160, `none`).
 
 #![forbid(unsafe_code)]
 

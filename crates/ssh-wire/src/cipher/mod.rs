@@ -4,6 +4,7 @@
 
 mod aes_ctr;
 mod aes_gcm;
+mod cbc;
 mod chacha20_poly1305;
 
 use crate::packet::protection::{Open, Seal};
@@ -11,6 +12,7 @@ use crate::{IntegrityError, KeysError, Tier};
 
 pub use aes_ctr::{AES128_CTR, AES192_CTR, AES256_CTR};
 pub use aes_gcm::{AES128_GCM, AES256_GCM};
+pub use cbc::{AES128_CBC, AES192_CBC, AES256_CBC, TRIPLE_DES_CBC};
 pub use chacha20_poly1305::CHACHA20_POLY1305;
 
 /// Every cipher, the preferred one first.
@@ -21,6 +23,10 @@ pub static ALL: &[&Cipher] = &[
     &AES128_CTR,
     &AES192_CTR,
     &AES256_CTR,
+    &AES256_CBC,
+    &AES192_CBC,
+    &AES128_CBC,
+    &TRIPLE_DES_CBC,
 ];
 
 /// The cipher of that name.

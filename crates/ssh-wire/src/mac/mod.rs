@@ -3,17 +3,36 @@
 //! To add one: its file beside this one with a `pub static` [`Mac`], and its line in [`ALL`].
 
 mod hmac;
+mod hmac_md5;
+mod umac;
 
 use crate::{KeysError, Tier};
 
-pub use hmac::{HMAC_SHA2_256, HMAC_SHA2_256_ETM, HMAC_SHA2_512, HMAC_SHA2_512_ETM};
+pub use hmac::{
+    HMAC_SHA1, HMAC_SHA1_96, HMAC_SHA1_96_ETM, HMAC_SHA1_ETM, HMAC_SHA2_256, HMAC_SHA2_256_ETM,
+    HMAC_SHA2_512, HMAC_SHA2_512_ETM,
+};
+pub use hmac_md5::{HMAC_MD5, HMAC_MD5_96, HMAC_MD5_96_ETM, HMAC_MD5_ETM};
+pub use umac::{UMAC_64, UMAC_64_ETM, UMAC_128, UMAC_128_ETM};
 
 /// Every MAC, the preferred one first.
 pub static ALL: &[&Mac] = &[
     &HMAC_SHA2_256_ETM,
     &HMAC_SHA2_512_ETM,
+    &UMAC_128_ETM,
     &HMAC_SHA2_256,
     &HMAC_SHA2_512,
+    &UMAC_128,
+    &UMAC_64_ETM,
+    &HMAC_SHA1_ETM,
+    &UMAC_64,
+    &HMAC_SHA1,
+    &HMAC_SHA1_96_ETM,
+    &HMAC_SHA1_96,
+    &HMAC_MD5_ETM,
+    &HMAC_MD5,
+    &HMAC_MD5_96_ETM,
+    &HMAC_MD5_96,
 ];
 
 /// The MAC of that name.
@@ -50,6 +69,11 @@ pub trait Authenticate: Send {
 }
 
 impl Mac {
+    /// The same, covering the ciphertext.
+    const fn etm(self) -> Self {
+        Self { etm: true, ..self }
+    }
+
     /// Whether the key has the length this MAC takes.
     pub(crate) const fn check_length(&self, key: &[u8]) -> Result<(), KeysError> {
         if key.len() == self.key_bytes {

@@ -12,8 +12,11 @@ use crate::suites::{Dice, deliver, payload, sealed, suites};
 fn every_payload_size_round_trips() {
     let longest = payload(4096);
     for suite in suites() {
+        // Every cipher once and every MAC once with all sizes, the other pairs with all small ones and some.
+        let is_complete =
+            suite.mac.is_none_or(|mac| mac == mac::ALL[0]) || suite.cipher == &cipher::AES128_CTR;
         let (mut sealer, mut opener) = suite.ends();
-        for size in 1..=longest.len() {
+        for size in (1..=longest.len()).filter(|size| is_complete || *size < 150 || size % 61 == 0) {
             let sent = &longest[..size];
             let sequence = sealer.seal_payload(sent);
             deliver(&mut sealer, &mut opener);
@@ -33,7 +36,7 @@ fn every_payload_size_round_trips() {
             (sealer.packets(), sealer.bytes()),
             "{suite:?}"
         );
-        assert_eq!((opener.packets(), opener.sequence()), (4096, 4096));
+        assert!(!is_complete || opener.packets() == 4096, "{suite:?}");
     }
 }
 
@@ -358,9 +361,29 @@ fn keys_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn keys_of_ciphers_with_short_blocks_wear_out_sooner() {
+    // RFC 4344 §3.2: 2^(L/4) blocks of L bits.
+    for cipher in cipher::ALL.iter().filter(|cipher| cipher.needs_mac()) {
+        let blocks = 1_u64 << (cipher.block_bytes * 8 / 4);
+        assert_eq!(
+            cipher.max_bytes_per_key,
+            blocks * cipher.block_bytes as u64,
+            "{cipher:?}"
+        );
+    }
+}
+
+#[test]
 fn registries_are_in_order_and_can_be_searched() {
     for pair in cipher::ALL.windows(2) {
-        assert!(pair[0].tier <= pair[1].tier && pair[0].tier != Tier::Legacy);
+        assert!(pair[0].tier <= pair[1].tier);
+    }
+    for cipher in cipher::ALL {
+        assert_eq!(
+            cipher.tier == Tier::Legacy,
+            cipher.name.ends_with("-cbc"),
+            "{cipher:?}"
+        );
     }
     for pair in mac::ALL.windows(2) {
         assert!(pair[0].tier <= pair[1].tier);
@@ -372,7 +395,23 @@ fn registries_are_in_order_and_can_be_searched() {
     for &mac in mac::ALL {
         assert_eq!(mac::find(mac.name), Some(mac));
         assert_eq!(mac.etm, mac.name.ends_with("-etm@openssh.com"));
+        assert!((8..=protection::MAX_TAG_BYTES).contains(&mac.mac_bytes));
+        let is_legacy = mac.name.contains("-96") || mac.name.contains("md5");
+        assert_eq!(mac.tier == Tier::Legacy, is_legacy, "{mac:?}");
     }
+    let recommended: Vec<_> = mac::ALL
+        .iter()
+        .filter(|mac| mac.tier == Tier::Recommended)
+        .map(|mac| mac.name)
+        .collect();
+    assert_eq!(
+        recommended,
+        [
+            "hmac-sha2-256-etm@openssh.com",
+            "hmac-sha2-512-etm@openssh.com",
+            "umac-128-etm@openssh.com"
+        ]
+    );
     assert_eq!(cipher::find("AES128-CTR"), None);
     assert_eq!(mac::find("none"), None);
 }
