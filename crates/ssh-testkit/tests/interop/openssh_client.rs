@@ -213,16 +213,22 @@ fn a_client_that_knows_another_host_key_says_nothing_about_its_user() {
     assert_eq!(ours.attempts(), [""; 0], "a login was attempted");
 }
 
-/// A connection with the one algorithm that `edit` leaves the server, which `-v` has to name in a line with `said`.
+/// A connection with the one algorithm that `edit` leaves the server, which `-v` has to name in a line with `said`. The
+/// client is given `options`: what is off by default there has to be asked for.
 fn with_one_algorithm(
     program: &Path,
+    options: &[&str],
     name: &str,
     said: &str,
     edit: impl FnOnce(&mut Preferences) -> Result<(), PreferenceError>,
 ) {
     let ours = Ours::with(|config| edit(&mut config.transport.preferences).unwrap());
     let input = vec![b'z'; 100_000];
-    let finished = run_with(&mut ssh(&ours, program, &["-v"], "cat"), input.clone()).with_code(0);
+    let finished = run_with(
+        &mut ssh(&ours, program, &[&["-v"], options].concat(), "cat"),
+        input.clone(),
+    )
+    .with_code(0);
     assert!(finished.stdout == input, "{name}");
     let told = finished.stderr_text();
     assert!(
@@ -251,7 +257,7 @@ fn every_key_exchange_method_works() {
         .iter()
         .filter(|method| has(&program, "kex", method.name))
     {
-        with_one_algorithm(&program, method.name, "kex: algorithm", |list| {
+        with_one_algorithm(&program, &[], method.name, "kex: algorithm", |list| {
             list.edit_kex(method.name)
         });
     }
@@ -264,7 +270,8 @@ fn every_cipher_works() {
         .iter()
         .filter(|cipher| has(&program, "cipher", cipher.name))
     {
-        with_one_algorithm(&program, cipher.name, "client->server cipher", |list| {
+        let options = ["-c", cipher.name];
+        with_one_algorithm(&program, &options, cipher.name, "client->server cipher", |list| {
             list.edit_ciphers(cipher.name)
         });
     }
@@ -277,7 +284,8 @@ fn every_mac_works() {
         return;
     };
     for mac in mac::ALL.iter().filter(|mac| has(&program, "mac", mac.name)) {
-        with_one_algorithm(&program, mac.name, "client->server cipher", |list| {
+        let options = ["-m", mac.name];
+        with_one_algorithm(&program, &options, mac.name, "client->server cipher", |list| {
             list.edit_ciphers(cipher.name)
                 .and_then(|()| list.edit_macs(mac.name))
         });
