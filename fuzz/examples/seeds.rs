@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::Path;
 
+use bowline_fuzz::protections;
 use ssh_client::keys::PrivateKey;
 use ssh_client::sftp_protocol::messages::{Open, RealPath, Stat};
 use ssh_client::sftp_protocol::{Attributes, OpenFlags};
-use ssh_client::wire::cipher;
 use ssh_client::wire::compression::{MAX_INFLATED_BYTES, ZLIB_OPENSSH};
 use ssh_client::wire::protection::{DirectionKeys, sealing};
 use ssh_client::wire::{Layer, Sealer};
@@ -47,34 +47,41 @@ fn main() {
 
 type Write<'a> = &'a dyn Fn(&str, &str, &[u8]);
 
+/// Each cipher once and each MAC once: a packet under keys that the body does not have.
 fn packets(write: Write<'_>) {
-    for (index, cipher) in cipher::ALL
-        .iter()
-        .enumerate()
-        .filter(|(_, cipher)| cipher.tag_bytes > 0)
-    {
+    let mut seen = Vec::new();
+    let count = protections().count();
+    for (choice, protection) in protections().enumerate() {
         let mut sealer = Sealer::new([0; 32]);
+        let Some((cipher, mac)) = protection else {
+            sealer.seal_payload(b"\x02\0\0\0\x02hi");
+            sealer.seal_payload(b"\x14 not a real KEXINIT");
+            let choice = u8::try_from(choice).expect("few protections");
+            write("packet_open", "plain", &[&[choice][..], sealer.outbox()].concat());
+            continue;
+        };
+        let names = [Some(cipher.name), mac.map(|mac| mac.name)];
+        let new: Vec<_> = names
+            .into_iter()
+            .flatten()
+            .filter(|name| !seen.contains(name))
+            .collect();
+        let Some(name) = new.last() else { continue };
         let keys = DirectionKeys {
             cipher,
-            mac: None,
+            mac,
             key: &vec![9; cipher.key_bytes],
             iv: &vec![9; cipher.iv_bytes],
-            mac_key: &[],
+            mac_key: &vec![9; mac.map_or(0, |mac| mac.key_bytes)],
         };
         sealer.set_protection(sealing(&keys).expect("keys"), true);
         sealer.seal_payload(&[94; 40]);
-        let choice = u8::try_from(index).expect("few ciphers");
-        write(
-            "packet_open",
-            &format!("cipher-{index}"),
-            &[&[choice][..], sealer.outbox()].concat(),
-        );
+        // In the second round every wait is ended.
+        let choice = u8::try_from(count + choice).expect("few protections");
+        let name = name.strip_suffix("@openssh.com").unwrap_or(name);
+        write("packet_open", name, &[&[choice][..], sealer.outbox()].concat());
+        seen.extend(new);
     }
-    let mut plain = Sealer::new([0; 32]);
-    plain.seal_payload(b"\x02\0\0\0\x02hi");
-    plain.seal_payload(b"\x14 not a real KEXINIT");
-    let choice = u8::try_from(cipher::ALL.len()).expect("few ciphers");
-    write("packet_open", "plain", &[&[choice][..], plain.outbox()].concat());
 }
 
 /// Compressed streams: honest ones, a bomb, one that ends, one that wants a dictionary, one with a damaged block.

@@ -12,7 +12,7 @@ use ssh_client::keys::known_hosts::KnownHosts;
 use ssh_client::keys::{PrivateKey, PublicKey};
 use ssh_client::wire::bytes::BytesMut;
 use ssh_client::wire::identification::{IdentificationReader, Side};
-use ssh_client::wire::{Opener, Reader, cipher, compression, mac, protection};
+use ssh_client::wire::{Cipher, MAX_PACKET_BYTES, Mac, Opener, Reader, cipher, compression, mac, protection};
 
 pub use sessions::{session_client, session_server};
 
@@ -77,16 +77,31 @@ pub fn reader(data: &[u8]) {
     }
 }
 
-/// The packet opener with every protection: arbitrary bytes must never open as a packet.
+/// Every protection there is: none, the ciphers that need no MAC, and the pairs of a cipher and a MAC.
+pub fn protections() -> impl Iterator<Item = Option<(&'static Cipher, Option<&'static Mac>)>> {
+    let protected = cipher::ALL.iter().flat_map(|&cipher| {
+        let macs = mac::ALL.iter().map(|&mac| Some(mac));
+        let alone = (!cipher.needs_mac()).then_some(None);
+        let beside = cipher.needs_mac().then_some(macs).into_iter().flatten();
+        alone
+            .into_iter()
+            .chain(beside)
+            .map(move |mac| Some((cipher, mac)))
+    });
+    std::iter::once(None).chain(protected)
+}
+
+/// The packet opener with every protection: arbitrary bytes must never open as a packet. The first byte chooses among
+/// the protections, and in its second round through them as much follows as ends every wait.
 pub fn packet_open(data: &[u8]) {
     let Some((&choice, rest)) = data.split_first() else {
         return;
     };
     let mut opener = Opener::new();
     let choice = usize::from(choice);
-    let cipher = cipher::ALL.get(choice % (cipher::ALL.len() + 1));
-    if let Some(cipher) = cipher {
-        let mac = (cipher.tag_bytes == 0).then(|| mac::ALL[choice % mac::ALL.len()]);
+    let count = protections().count();
+    let protection = protections().nth(choice % count).flatten();
+    if let Some((cipher, mac)) = protection {
         let keys = protection::DirectionKeys {
             cipher,
             mac,
@@ -100,13 +115,21 @@ pub fn packet_open(data: &[u8]) {
         opener.read_buffer().extend_from_slice(part);
         loop {
             match opener.next() {
-                Ok(Some(packet)) => assert!(cipher.is_none() && !packet.payload.is_empty()),
+                Ok(Some(packet)) => assert!(protection.is_none() && !packet.payload.is_empty()),
                 Ok(None) => break,
                 Err(_) => return,
             }
         }
     }
+    if choice >= count && protection.is_some() {
+        let largest = MAX_PACKET_BYTES + protection::MAX_TAG_BYTES + LENGTH_BYTES;
+        opener.read_buffer().resize(largest, 0);
+        assert!(opener.next().is_err());
+    }
 }
+
+/// The length field of a packet.
+const LENGTH_BYTES: usize = 4;
 
 /// A compressed stream, packet by packet: each is a length of two bytes and what a peer sends under it.
 pub fn decompress(mut data: &[u8]) {

@@ -38,6 +38,18 @@ fn every_target_has_a_shim_and_a_corpus() {
 }
 
 #[test]
+fn a_byte_chooses_among_all_protections_twice() {
+    use ssh_client::wire::{cipher, mac};
+    let all: Vec<_> = bowline_fuzz::protections().collect();
+    assert!(2 * all.len() <= 256, "{} protections", all.len());
+    for cipher in cipher::ALL {
+        let macs = all.iter().flatten().filter(|(each, _)| each == cipher);
+        let expected = if cipher.needs_mac() { mac::ALL.len() } else { 1 };
+        assert_eq!(macs.count(), expected, "{cipher:?}");
+    }
+}
+
+#[test]
 fn corpora_replay() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for (name, body) in TARGETS {
