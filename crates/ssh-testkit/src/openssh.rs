@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::TempDir;
 
@@ -34,8 +34,7 @@ impl Keys {
         let folder = tempfile::tempdir().expect("a folder");
         let keys = Self { folder };
         for name in ["host", "user", "stranger"] {
-            let arguments = [kind, &["-q", "-N", "", "-C", name, "-f"]].concat();
-            keygen(&arguments, &keys.path(name));
+            keys.add(name, kind);
         }
         keygen(
             &["-q", "-t", "ed25519", "-N", "secret", "-C", "locked", "-f"],
@@ -46,6 +45,25 @@ impl Keys {
             .concat();
         fs::write(keys.path("authorized_keys"), authorized).expect("authorized_keys");
         keys
+    }
+
+    /// Adds a key of this kind, in the words of `ssh-keygen`.
+    ///
+    /// # Panics
+    /// `ssh-keygen` fails.
+    pub fn add(&self, name: &str, kind: &[&str]) {
+        let arguments = [kind, &["-q", "-N", "", "-C", name, "-f"]].concat();
+        keygen(&arguments, &self.path(name));
+    }
+
+    /// Lets key `name` in as well.
+    ///
+    /// # Panics
+    /// There is no such key.
+    pub fn authorize(&self, name: &str) {
+        let path = self.path("authorized_keys");
+        let more = [read(&path), read(&self.path(&format!("{name}.pub")))].concat();
+        fs::write(path, more).expect("authorized_keys");
     }
 
     /// A file in the folder.
@@ -112,7 +130,7 @@ pub struct Server {
     /// Where it listens.
     pub port: u16,
     /// Its keys, and those it lets in.
-    pub keys: Keys,
+    pub keys: Arc<Keys>,
     _program: Running,
 }
 
@@ -129,7 +147,8 @@ impl Server {
     ///
     /// # Panics
     /// The server does not come up in several tries.
-    pub fn start_with(sshd: &Path, keys: Keys, more: &str) -> Self {
+    pub fn start_with(sshd: &Path, keys: impl Into<Arc<Keys>>, more: &str) -> Self {
+        let keys = keys.into();
         // Root's server wants this folder; another user's does not.
         let _ = fs::create_dir_all("/run/sshd");
         let mut last = String::new();

@@ -1,6 +1,7 @@
 //! Interoperation with other people's SSH: OpenSSH in both seats, asyncssh and paramiko as clients.
 //!
 //! ```text
+//!  matrix           every algorithm, OpenSSH in both seats
 //!  compression      OpenSSH in both seats, PuTTY
 //!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
 //!  openssh_server   our client library     ──▶ OpenSSH's sshd
@@ -23,6 +24,7 @@ mod bulk;
 mod compression;
 mod echo;
 mod key_types;
+mod matrix;
 mod mechanics;
 mod openssh_client;
 mod openssh_client_transfers;
@@ -33,3 +35,4 @@ mod openssh_server_transfers;
 mod other_peers;
 mod ours;
 mod python_clients;
+mod table;

@@ -1,4 +1,4 @@
-//! OpenSSH's `ssh` into our server: commands, logins, host keys, algorithms, forwards.
+//! OpenSSH's `ssh` into our server: commands, logins, host keys, forwards.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -6,8 +6,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ssh_server::kex::{PreferenceError, Preferences, method};
-use ssh_server::wire::{cipher, mac};
 use ssh_testkit::peers;
 use ssh_testkit::running::{Finished, Running, free_port, run, run_with};
 
@@ -211,85 +209,6 @@ fn a_client_that_knows_another_host_key_says_nothing_about_its_user() {
         "{refused}"
     );
     assert_eq!(ours.attempts(), [""; 0], "a login was attempted");
-}
-
-/// A connection with the one algorithm that `edit` leaves the server, which `-v` has to name in a line with `said`. The
-/// client is given `options`: what is off by default there has to be asked for.
-fn with_one_algorithm(
-    program: &Path,
-    options: &[&str],
-    name: &str,
-    said: &str,
-    edit: impl FnOnce(&mut Preferences) -> Result<(), PreferenceError>,
-) {
-    let ours = Ours::with(|config| edit(&mut config.transport.preferences).unwrap());
-    let input = vec![b'z'; 100_000];
-    let finished = run_with(
-        &mut ssh(&ours, program, &[&["-v"], options].concat(), "cat"),
-        input.clone(),
-    )
-    .with_code(0);
-    assert!(finished.stdout == input, "{name}");
-    let told = finished.stderr_text();
-    assert!(
-        told.lines()
-            .any(|line| line.contains(said) && line.contains(name)),
-        "{name}: {finished}"
-    );
-}
-
-/// Whether OpenSSH's client has `name` on its list of `kind`; what its version lacks, asyncssh and paramiko test.
-fn has(program: &Path, kind: &str, name: &str) -> bool {
-    let list = run(Command::new(program).args(["-Q", kind]))
-        .with_code(0)
-        .stdout_text();
-    let found = list.lines().any(|line| line == name);
-    if !found {
-        eprintln!("left out: this version of OpenSSH has no {name}");
-    }
-    found
-}
-
-#[test]
-fn every_key_exchange_method_works() {
-    let Some(program) = peers::need("ssh") else { return };
-    for method in method::ALL
-        .iter()
-        .filter(|method| has(&program, "kex", method.name))
-    {
-        with_one_algorithm(&program, &[], method.name, "kex: algorithm", |list| {
-            list.edit_kex(method.name)
-        });
-    }
-}
-
-#[test]
-fn every_cipher_works() {
-    let Some(program) = peers::need("ssh") else { return };
-    for cipher in cipher::ALL
-        .iter()
-        .filter(|cipher| has(&program, "cipher", cipher.name))
-    {
-        let options = ["-c", cipher.name];
-        with_one_algorithm(&program, &options, cipher.name, "client->server cipher", |list| {
-            list.edit_ciphers(cipher.name)
-        });
-    }
-}
-
-#[test]
-fn every_mac_works() {
-    let Some(program) = peers::need("ssh") else { return };
-    let Some(cipher) = cipher::ALL.iter().find(|cipher| cipher.tag_bytes == 0) else {
-        return;
-    };
-    for mac in mac::ALL.iter().filter(|mac| has(&program, "mac", mac.name)) {
-        let options = ["-m", mac.name];
-        with_one_algorithm(&program, &options, mac.name, "client->server cipher", |list| {
-            list.edit_ciphers(cipher.name)
-                .and_then(|()| list.edit_macs(mac.name))
-        });
-    }
 }
 
 #[test]

@@ -1,14 +1,12 @@
-//! Our client library into OpenSSH's `sshd`: commands, algorithms, connections through the server.
+//! Our client library into OpenSSH's `sshd`: commands, connections through the server.
 
 use std::time::Duration;
 
-use ssh_client::kex::{PreferenceError, Preferences, method};
 use ssh_client::keys::PublicKey;
-use ssh_client::wire::{cipher, mac};
 use ssh_client::{Client, Config, Credentials, Error, ExitStatus, HostKeys};
 use ssh_testkit::openssh::{Account, Keys, Server};
 use ssh_testkit::peers;
-use ssh_testkit::running::{free_port, run};
+use ssh_testkit::running::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::echo;
@@ -220,92 +218,6 @@ async fn a_hundred_sessions_share_one_connection() {
         assert_eq!(
             (output.stdout_text().into_owned(), output.status.code()),
             (format!("session {number}"), Some(number))
-        );
-    }
-}
-
-/// A connection with the one algorithm that `edit` leaves us.
-async fn with_one_algorithm(
-    server: &Server,
-    name: &str,
-    edit: impl FnOnce(&mut Preferences) -> Result<(), PreferenceError>,
-) -> Client {
-    let mut config = Config::default();
-    edit(&mut config.transport.preferences).unwrap();
-    let client = connect(server, &config)
-        .await
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
-    let input = vec![b'z'; 100_000];
-    let output = client
-        .exec("cat")
-        .stdin(input.clone())
-        .output()
-        .await
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
-    assert!(output.stdout == input, "{name}");
-    client
-}
-
-/// Whether OpenSSH has `name` on its list of `kind`; what its version lacks, asyncssh and paramiko test.
-fn has(kind: &str, name: &str) -> bool {
-    let Some(program) = peers::need("ssh") else {
-        return false;
-    };
-    let list = run(std::process::Command::new(program).args(["-Q", kind]))
-        .with_code(0)
-        .stdout_text();
-    let found = list.lines().any(|line| line == name);
-    if !found {
-        eprintln!("left out: this version of OpenSSH has no {name}");
-    }
-    found
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_key_exchange_method_works() {
-    let Some(server) = server("") else { return };
-    for method in method::ALL.iter().filter(|method| has("kex", method.name)) {
-        let client = with_one_algorithm(&server, method.name, |list| list.edit_kex(method.name)).await;
-        assert_eq!(client.negotiated().kex.name, method.name);
-        assert!(client.negotiated().strict, "OpenSSH has strict key exchange");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_cipher_works() {
-    let known: Vec<_> = cipher::ALL
-        .iter()
-        .filter(|cipher| has("cipher", cipher.name))
-        .collect();
-    let names: Vec<_> = known.iter().map(|cipher| cipher.name).collect();
-    let Some(server) = server(&format!("Ciphers {}", names.join(","))) else {
-        return;
-    };
-    for cipher in known {
-        let client = with_one_algorithm(&server, cipher.name, |list| list.edit_ciphers(cipher.name)).await;
-        assert_eq!(client.negotiated().outgoing.cipher.name, cipher.name);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_mac_works() {
-    let known: Vec<_> = mac::ALL.iter().filter(|mac| has("mac", mac.name)).collect();
-    let names: Vec<_> = known.iter().map(|mac| mac.name).collect();
-    let Some(server) = server(&format!("MACs {}", names.join(","))) else {
-        return;
-    };
-    let Some(cipher) = cipher::ALL.iter().find(|cipher| cipher.tag_bytes == 0) else {
-        return;
-    };
-    for mac in known {
-        let edit = |list: &mut Preferences| {
-            list.edit_ciphers(cipher.name)
-                .and_then(|()| list.edit_macs(mac.name))
-        };
-        let client = with_one_algorithm(&server, mac.name, edit).await;
-        assert_eq!(
-            client.negotiated().incoming.mac.map(|used| used.name),
-            Some(mac.name)
         );
     }
 }

@@ -21,7 +21,7 @@ pub struct Ours {
     /// Where it listens.
     pub port: u16,
     /// Its keys, and those it lets in.
-    pub keys: Keys,
+    pub keys: Arc<Keys>,
     attempts: Attempts,
     listening: Option<Listening>,
     runtime: Option<Runtime>,
@@ -49,7 +49,12 @@ impl Ours {
     }
 
     /// The same with keys made before.
-    pub fn with_keys(keys: Keys, change: impl FnOnce(&mut Config)) -> Self {
+    pub fn with_keys(keys: impl Into<Arc<Keys>>, change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_host_keys(keys.into(), &["host"], change)
+    }
+
+    /// The same with the host keys of these names.
+    pub fn with_host_keys(keys: Arc<Keys>, names: &[&str], change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             password_login: true,
             ..Config::default()
@@ -68,9 +73,12 @@ impl Ours {
             account,
             attempts: Arc::clone(&attempts),
         };
-        let host_key = PrivateKey::from_openssh(&std::fs::read(keys.path("host")).unwrap(), None).unwrap();
         let runtime = Runtime::new().unwrap();
-        let builder = Server::builder().host_key(host_key).config(config);
+        let mut builder = Server::builder().config(config);
+        for name in names {
+            let file = std::fs::read(keys.path(name)).unwrap();
+            builder = builder.host_key(PrivateKey::from_openssh(&file, None).unwrap());
+        }
         let listening = runtime.block_on(builder.listen(("127.0.0.1", 0), door)).unwrap();
         let port = listening.local_addr().port();
         Self {

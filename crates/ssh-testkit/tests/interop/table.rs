@@ -1,0 +1,359 @@
+//! One table for every foreign peer: a row per algorithm of our registries, beside companions the peer knows.
+//!
+//! ```text
+//!  Offer   what the peer names in its KEXINIT, or says that it knows
+//!  rows    each registered algorithm once at least: known to the peer, or not
+//!  seats   the peer's client ──▶ our server, narrowed to the row;  our client, narrowed to the row ──▶ the peer's server
+//! ```
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use sha2::{Digest, Sha256};
+use ssh_client::kex::messages::KexInit;
+use ssh_client::kex::method::curve25519::CURVE25519_SHA256;
+use ssh_client::kex::{Method, Negotiated, Preferences, method};
+use ssh_client::keys::{SignatureAlgorithm, algorithm};
+use ssh_client::wire::{Cipher, Compression, Mac, NameList, Packet, cipher, compression, mac};
+use ssh_client::{Client, Config, Credentials, HostKeys};
+use ssh_testkit::openssh::Keys;
+use ssh_testkit::running::{Finished, run_with};
+
+use crate::openssh_server::public_key;
+use crate::ours::Ours;
+
+/// How `ssh-keygen` makes a key of each type. Keys of security keys need one.
+const KEY_TYPES: &[(&str, &[&str])] = &[
+    ("ssh-ed25519", &["-t", "ed25519"]),
+    ("ecdsa-sha2-nistp256", &["-t", "ecdsa", "-b", "256"]),
+    ("ecdsa-sha2-nistp384", &["-t", "ecdsa", "-b", "384"]),
+    ("ecdsa-sha2-nistp521", &["-t", "ecdsa", "-b", "521"]),
+    ("ssh-rsa", &["-t", "rsa", "-b", "2048"]),
+];
+
+/// Rows that are tried at a time: more than processors, since each waits for programs to start.
+const AT_ONCE: usize = 4;
+
+/// The names somebody knows, of everything that is negotiated.
+#[derive(Debug, Default)]
+pub struct Offer {
+    pub kex: BTreeSet<String>,
+    pub host_keys: BTreeSet<String>,
+    pub ciphers: BTreeSet<String>,
+    pub macs: BTreeSet<String>,
+    pub compression: BTreeSet<String>,
+}
+
+impl Offer {
+    /// What stands in the first KEXINIT of the server on `port`.
+    pub fn of_server(port: u16) -> Self {
+        Self::from_stream(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap())
+    }
+
+    /// What stands in the first KEXINIT that comes out of `stream`.
+    pub fn from_stream(mut stream: TcpStream) -> Self {
+        stream.write_all(b"SSH-2.0-Reader_1.0\r\n").unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut line = Vec::new();
+        while !line.starts_with(b"SSH-") {
+            line.clear();
+            assert_ne!(
+                reader.read_until(b'\n', &mut line).unwrap(),
+                0,
+                "no identification"
+            );
+        }
+        let mut head = [0; 5];
+        reader.read_exact(&mut head).unwrap();
+        let [length @ .., padding] = head;
+        let mut payload = vec![0; u32::from_be_bytes(length) as usize - 1];
+        reader.read_exact(&mut payload).unwrap();
+        payload.truncate(payload.len() - usize::from(padding));
+        let packet = Packet {
+            sequence: 0,
+            payload: payload.into(),
+        };
+        let told: KexInit<'_> = packet.decode().unwrap();
+        Self {
+            kex: names(&told.kex_algorithms),
+            host_keys: names(&told.server_host_key_algorithms),
+            ciphers: &names(&told.encryption_algorithms_client_to_server)
+                & &names(&told.encryption_algorithms_server_to_client),
+            macs: &names(&told.mac_algorithms_client_to_server)
+                & &names(&told.mac_algorithms_server_to_client),
+            compression: &names(&told.compression_algorithms_client_to_server)
+                & &names(&told.compression_algorithms_server_to_client),
+        }
+    }
+
+    fn has(&self, row: &Row) -> bool {
+        self.kex.contains(row.kex.name)
+            && self.host_keys.contains(row.host_key.name)
+            && self.ciphers.contains(row.cipher.name)
+            && row.mac.is_none_or(|mac| self.macs.contains(mac.name))
+            && self.compression.contains(row.compression.name)
+    }
+}
+
+fn names(list: &NameList<'_>) -> BTreeSet<String> {
+    list.iter().map(str::to_owned).collect()
+}
+
+/// One connection: the algorithm it is about, and what stands beside it.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// The name it is about.
+    pub subject: &'static str,
+    pub kex: &'static Method,
+    pub host_key: &'static SignatureAlgorithm,
+    pub cipher: &'static Cipher,
+    /// `None` beside a cipher that authenticates.
+    pub mac: Option<&'static Mac>,
+    pub compression: &'static Compression,
+    /// Whether the peer knows all of it.
+    pub known: bool,
+}
+
+impl Row {
+    /// Nothing but this row.
+    pub fn preferences(&self) -> Preferences {
+        Preferences {
+            kex: vec![self.kex],
+            host_keys: vec![self.host_key],
+            ciphers: vec![self.cipher],
+            macs: self.mac.into_iter().collect(),
+            compression: vec![self.compression],
+        }
+    }
+
+    /// Whether this row, and nothing else, was agreed on.
+    fn check(&self, agreed: &Negotiated) -> Result<(), String> {
+        let both = [agreed.outgoing, agreed.incoming];
+        let same = agreed.kex == self.kex
+            && agreed.host_key == self.host_key
+            && both.iter().all(|way| way.cipher == self.cipher)
+            && both.iter().all(|way| way.mac == self.mac)
+            && both.iter().all(|way| way.compression == self.compression);
+        same.then_some(()).ok_or_else(|| format!("agreed on {agreed:?}"))
+    }
+
+    /// The file of the key that the row's host key algorithm signs with; the user logs in with a key of that type.
+    pub fn key_file(&self, owner: &str) -> String {
+        key_file(owner, self.host_key.key_type)
+    }
+}
+
+fn key_file(owner: &str, key_type: &str) -> String {
+    format!("{owner}_{key_type}")
+}
+
+/// Keys of every type for a host and for its user, who may log in with each: `host_ssh-ed25519` and so on.
+pub fn keys_of_every_type() -> Arc<Keys> {
+    let keys = Keys::make();
+    for (key_type, arguments) in KEY_TYPES {
+        keys.add(&key_file("host", key_type), arguments);
+        keys.add(&key_file("user", key_type), arguments);
+        keys.authorize(&key_file("user", key_type));
+    }
+    Arc::new(keys)
+}
+
+/// The host keys of [`keys_of_every_type`], as names of files.
+pub fn host_key_files() -> Vec<String> {
+    KEY_TYPES
+        .iter()
+        .map(|(key_type, _)| key_file("host", key_type))
+        .collect()
+}
+
+/// The signature algorithms that [`keys_of_every_type`] can use. All that are missing are those of security keys,
+/// which verify here and are held by hardware.
+pub fn usable_host_keys() -> Vec<&'static SignatureAlgorithm> {
+    let (usable, others): (Vec<_>, Vec<_>) = algorithm::ALL.iter().copied().partition(|algorithm| {
+        KEY_TYPES
+            .iter()
+            .any(|(key_type, _)| *key_type == algorithm.key_type)
+    });
+    for other in others {
+        assert!(other.name.starts_with("sk-"), "{other} has no row");
+    }
+    usable
+}
+
+/// The table for a peer that knows `offer`: each registered algorithm, known or not, beside known ones. Ciphers without
+/// authentication come with both kinds of MAC, MACs with one of those ciphers.
+pub fn rows(offer: &Offer) -> Vec<Row> {
+    let host_keys = usable_host_keys();
+    let knows_mac = |mac: &Mac| offer.macs.contains(mac.name);
+    let plain = choose(&cipher::AES128_CTR, cipher::ALL, |cipher| {
+        cipher.needs_mac() && offer.ciphers.contains(cipher.name)
+    });
+    let mut macs = vec![&mac::HMAC_SHA2_256, &mac::HMAC_SHA2_256_ETM];
+    if macs.iter().any(|mac| knows_mac(mac)) {
+        macs.retain(|mac| knows_mac(mac));
+    }
+    let aead = choose(&cipher::CHACHA20_POLY1305, cipher::ALL, |cipher| {
+        offer.ciphers.contains(cipher.name)
+    });
+    let usual = Row {
+        subject: "",
+        kex: choose(&CURVE25519_SHA256, method::ALL, |kex| {
+            offer.kex.contains(kex.name)
+        }),
+        host_key: choose(&algorithm::ED25519, &host_keys, |algorithm| {
+            offer.host_keys.contains(algorithm.name)
+        }),
+        cipher: aead,
+        mac: aead.needs_mac().then_some(macs[0]),
+        compression: &compression::NONE,
+        known: false,
+    };
+    let mut table = Vec::new();
+    let mut add = |subject, row: Row| {
+        let known = offer.has(&row);
+        table.push(Row {
+            subject,
+            known,
+            ..row
+        });
+    };
+    for kex in method::ALL.iter().copied() {
+        add(kex.name, Row { kex, ..usual });
+    }
+    for host_key in host_keys.iter().copied() {
+        add(host_key.name, Row { host_key, ..usual });
+    }
+    for cipher in cipher::ALL.iter().copied() {
+        let beside: Vec<_> = if cipher.needs_mac() {
+            macs.iter().copied().map(Some).collect()
+        } else {
+            vec![None]
+        };
+        for mac in beside {
+            add(cipher.name, Row { cipher, mac, ..usual });
+        }
+    }
+    for mac in mac::ALL.iter().copied() {
+        let row = Row {
+            cipher: plain,
+            mac: Some(mac),
+            ..usual
+        };
+        add(mac.name, row);
+    }
+    for compression in compression::ALL.iter().copied() {
+        add(compression.name, Row { compression, ..usual });
+    }
+    table
+}
+
+/// `wanted` if it is known, or the first of all that is, or `wanted` all the same.
+fn choose<T>(wanted: &'static T, all: &[&'static T], is_known: impl Fn(&T) -> bool) -> &'static T {
+    let candidates = [&[wanted], all].concat();
+    let known = candidates.into_iter().find(|each| is_known(each));
+    known.unwrap_or(wanted)
+}
+
+/// Tries every row, some at a time, and fails with all that went wrong.
+pub fn try_each(rows: &[Row], attempt: impl Fn(&Row) -> Result<(), String> + Sync) {
+    assert!(!rows.is_empty(), "an empty table");
+    let (next, problems) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(problem) = attempt(row) {
+                        problems.lock().unwrap().push(format!("{row:?}\n{problem}"));
+                    }
+                }
+            });
+        }
+    });
+    let problems = problems.into_inner().unwrap();
+    assert!(
+        problems.is_empty(),
+        "{} of {} rows:\n{}",
+        problems.len(),
+        rows.len(),
+        problems.join("\n\n")
+    );
+}
+
+/// What goes through every connection, to the peer and back: half text, half noise.
+pub fn data() -> Vec<u8> {
+    let mut data = b"all work and no play makes a dull packet; ".repeat(2500);
+    let mut seed = Sha256::digest(b"noise");
+    while data.len() < 200_000 {
+        data.extend_from_slice(&seed);
+        seed = Sha256::digest(seed);
+    }
+    data
+}
+
+/// A server of ours that knows nothing but the row and has its key.
+pub fn narrowed(row: &Row, keys: &Arc<Keys>) -> Ours {
+    Ours::with_host_keys(Arc::clone(keys), &[&row.key_file("host")], |config| {
+        config.transport.preferences = row.preferences();
+    })
+}
+
+/// Runs the peer's client, which is to run `cat` on a server of ours; all that goes in has to come back.
+pub fn into_ours(
+    row: &Row,
+    keys: &Arc<Keys>,
+    client: impl FnOnce(&Ours) -> Command,
+) -> Result<Finished, String> {
+    let ours = narrowed(row, keys);
+    let data = data();
+    let finished = run_with(&mut client(&ours), data.clone());
+    if finished.code == Some(0) && finished.stdout == data {
+        return Ok(finished);
+    }
+    let bytes = finished.stdout.len();
+    let (code, told) = (finished.code, finished.stderr_text());
+    Err(format!("{bytes} bytes came back, code {code:?}: {told}"))
+}
+
+/// A server of the peer's, and how to log in there.
+pub struct Theirs<'a> {
+    pub port: u16,
+    pub user: &'a str,
+    pub keys: &'a Keys,
+    /// Whether it has strict key exchange.
+    pub is_strict: bool,
+}
+
+impl Theirs<'_> {
+    /// Our client, narrowed to the row, runs `cat` there; all that goes in has to come back.
+    pub async fn carry(&self, row: &Row) -> Result<(), String> {
+        let mut config = Config::default();
+        config.transport.preferences = row.preferences();
+        let pinned = HostKeys::pinned(public_key(self.keys, &row.key_file("host")));
+        let key = Credentials::key_file(self.keys.path(&row.key_file("user")));
+        let address = (Ipv4Addr::LOCALHOST.to_string(), self.port);
+        let client = Client::connect_with(&config, address, self.user, pinned, key)
+            .await
+            .map_err(|error| error.to_string())?;
+        let agreed = client.negotiated();
+        row.check(&agreed)?;
+        if agreed.strict != self.is_strict {
+            return Err(format!("strict key exchange: {}", agreed.strict));
+        }
+        let data = data();
+        let output = client.exec("cat").stdin(data.clone()).output().await;
+        let output = output.map_err(|error| error.to_string())?;
+        client.disconnect().await;
+        if output.stdout == data && output.status.success() {
+            return Ok(());
+        }
+        Err(format!(
+            "{} bytes came back, {}",
+            output.stdout.len(),
+            output.status
+        ))
+    }
+}
