@@ -37,9 +37,9 @@ python_peers() {
   if [ ! -x "$peers_dir/bin/python" ]; then
     python3 -m venv "$peers_dir" || { missing "Python peers: no virtual environment could be made"; return; }
   fi
-  if ! "$peers_dir/bin/python" -c 'import asyncssh, paramiko' 2>/dev/null; then
-    "$peers_dir/bin/pip" install --quiet --disable-pip-version-check asyncssh==2.24.0 paramiko==5.1.0 \
-      || { missing "asyncssh and paramiko: pip could not install them"; return; }
+  if ! "$peers_dir/bin/python" -c 'import asyncssh, paramiko, ssh_audit' 2>/dev/null; then
+    "$peers_dir/bin/pip" install --quiet --disable-pip-version-check asyncssh==2.24.0 paramiko==5.1.0 ssh-audit==3.9.0 \
+      || { missing "asyncssh, paramiko and ssh-audit: pip could not install them"; return; }
   fi
   export BOWLINE_PEERS_PYTHON="$peers_dir/bin/python"
 }

@@ -15,7 +15,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The Python whose environment holds asyncssh and paramiko (`ci.sh` makes it below `target/peers`).
+/// The Python whose environment holds asyncssh, paramiko and ssh-audit (`ci.sh` makes it below `target/peers`).
 pub fn python() -> Option<PathBuf> {
     let given = std::env::var_os("BOWLINE_PEERS_PYTHON").map(PathBuf::from);
     let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/bin/python");
@@ -41,6 +41,15 @@ pub fn need(program: &str) -> Option<PathBuf> {
 /// They are missing and [`is_required`].
 pub fn need_python() -> Option<PathBuf> {
     told(python(), "asyncssh and paramiko")
+}
+
+/// As [`need`], for the `ssh-audit` beside the Python peers.
+///
+/// # Panics
+/// It is missing and [`is_required`].
+pub fn need_ssh_audit() -> Option<PathBuf> {
+    let beside = python().map(|python| python.with_file_name("ssh-audit"));
+    told(beside.filter(|program| program.is_file()), "ssh-audit")
 }
 
 fn told(found: Option<PathBuf>, what: &str) -> Option<PathBuf> {

@@ -4,6 +4,7 @@
 //!  ssh      bowline ssh  ──▶ OpenSSH's sshd, bowline sshd
 //!  sftp     bowline sftp ──▶ OpenSSH's sshd, bowline sshd
 //!  sshd     OpenSSH's ssh and sftp ──▶ bowline sshd
+//!  audit    ssh-audit ──▶ bowline sshd
 //!  keygen   bowline keygen ⇄ ssh-keygen
 //!  errors   what is said when something is wrong
 //! ```
@@ -17,6 +18,7 @@
     reason = "a test says what must be true by panicking"
 )]
 
+mod audit;
 mod bowline;
 #[path = "../interop/bulk.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
