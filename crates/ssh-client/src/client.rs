@@ -42,6 +42,8 @@ struct About {
     host_key: Option<PublicKey>,
     peer_addr: Option<SocketAddr>,
     local_addr: Option<SocketAddr>,
+    /// How long the server may take to open something.
+    open_limit: Duration,
 }
 
 impl Client {
@@ -196,9 +198,11 @@ impl Client {
         self.handle.closed().await
     }
 
-    /// Opens a channel; `purpose` is for the error.
+    /// Opens a channel; `purpose` is for the error. Waits for the server's answer no longer than
+    /// [`Timeouts::open`](crate::Timeouts::open).
     pub(crate) async fn open(&self, kind: ChannelType, purpose: &str) -> Result<Channel, Error> {
-        self.handle.open(kind).await.map_err(|source| match source {
+        let opened = self.in_time(purpose, self.handle.open(kind)).await?;
+        opened.map_err(|source| match source {
             OpenError::Ended(source) => Error::ConnectionLost {
                 address: self.address().clone(),
                 source,
@@ -209,6 +213,18 @@ impl Client {
                 source,
             },
         })
+    }
+
+    /// Waits for the server's answers, within [`Timeouts::open`](crate::Timeouts::open); `purpose` is for the error.
+    pub(crate) async fn in_time<F: Future>(&self, purpose: &str, answers: F) -> Result<F::Output, Error> {
+        let limit = self.about.open_limit;
+        tokio::time::timeout(limit, answers)
+            .await
+            .map_err(|_elapsed| Error::OpenTimeout {
+                address: self.address().clone(),
+                purpose: purpose.to_owned(),
+                limit,
+            })
     }
 
     pub(crate) fn channel_error(&self, step: &'static str, source: ChannelError) -> Error {
@@ -291,6 +307,7 @@ impl<'a> Attempt<'a> {
                 host_key,
                 peer_addr: ends.0,
                 local_addr: ends.1,
+                open_limit: self.config.timeouts.open,
             }),
         })
     }
@@ -360,7 +377,6 @@ impl<'a> Attempt<'a> {
             None => Phase::Identification,
             Some(_) => Phase::KeyExchange,
         };
-        let timeouts = &self.config.timeouts;
         let source = match error {
             HandshakeError::Io(source) => {
                 return Error::Stream {
@@ -373,15 +389,13 @@ impl<'a> Attempt<'a> {
             HandshakeError::Layer(source) => source,
         };
         match source {
-            kex::Error::Timeout(kex::Phase::Identification) => Error::Timeout {
+            kex::Error::Timeout { phase, limit } => Error::Timeout {
                 address,
-                phase: Phase::Identification,
-                limit: timeouts.identification,
-            },
-            kex::Error::Timeout(_) => Error::Timeout {
-                address,
-                phase: Phase::KeyExchange,
-                limit: timeouts.key_exchange,
+                phase: match phase {
+                    kex::Phase::Identification => Phase::Identification,
+                    kex::Phase::KeyExchange | kex::Phase::Rekey => Phase::KeyExchange,
+                },
+                limit,
             },
             source => Error::KeyExchange {
                 address,

@@ -122,8 +122,13 @@ pub struct Timeouts {
     pub identification: Duration,
     /// From there until keys are in use; the time a person takes to decide on a host key does not count.
     pub key_exchange: Duration,
-    /// Each wait for the server during the login; the time a person takes to type does not count.
+    /// From there until the login is done, all waits for the server together: one that says something now and then
+    /// gains no time by it. What a person takes to type, and a key to sign, does not count.
     pub login: Duration,
+    /// After the login, the answers until what was asked for can be used: to the opening of a channel, to the request
+    /// that starts a program, to the first message of an SFTP session. Each of these three steps may take so long. What
+    /// the program does then has no limit here. Longer than a server tries to connect for a forward, as a rule.
+    pub open: Duration,
 }
 
 impl Default for Timeouts {
@@ -132,7 +137,8 @@ impl Default for Timeouts {
             connect: Duration::from_secs(20),
             identification: Duration::from_secs(20),
             key_exchange: Duration::from_secs(30),
-            login: Duration::from_secs(60),
+            login: Duration::from_secs(120),
+            open: Duration::from_secs(150),
         }
     }
 }

@@ -122,6 +122,16 @@ pub enum Error {
         /// Why.
         source: Arc<tokio_driver::Error>,
     },
+    /// The server took too long to open a channel, or to start what it was opened for. The connection lives on.
+    #[error("{address}: {purpose}: no answer within {} seconds", limit.as_secs_f32())]
+    OpenTimeout {
+        /// Where to.
+        address: Address,
+        /// What was to be opened or started.
+        purpose: String,
+        /// How long it may take ([`Timeouts::open`](crate::Timeouts::open)).
+        limit: Duration,
+    },
     /// The server did not open a channel.
     #[error("{address}: {purpose}: {source}")]
     Open {

@@ -24,7 +24,8 @@ impl Client {
     /// A TCP connection that the server makes to `host`:`port`, as a stream.
     ///
     /// # Errors
-    /// [`Error::Open`] if the server will not or cannot connect.
+    /// [`Error::Open`] if the server will not or cannot connect, [`Error::OpenTimeout`] if it does not say within
+    /// [`Timeouts::open`](crate::Timeouts::open).
     pub async fn direct_tcpip(&self, host: &str, port: u16) -> Result<Channel, Error> {
         self.direct_tcpip_from(host, port, ([127, 0, 0, 1], 0).into())
             .await

@@ -12,8 +12,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::address::Address;
@@ -22,8 +24,9 @@ use crate::auth::{self, Session};
 use crate::config::Config;
 use crate::credentials::{MAX_QUESTIONS, Password, PasswordQuestion, Prepared};
 use crate::error::{Error, Phase};
+use crate::kex::DisconnectReason;
 use crate::keys::{PublicKey, SignatureAlgorithm, SignatureError, Signer};
-use crate::tokio_driver::{HandshakeError, next_event};
+use crate::tokio_driver::{HandshakeError, farewell, next_event};
 
 /// One login.
 pub(crate) struct Login<'a> {
@@ -38,6 +41,8 @@ pub(crate) struct Login<'a> {
     algorithm: Option<&'static SignatureAlgorithm>,
     tried: Vec<String>,
     passwords_refused: u32,
+    /// How long the server may still be waited for, all waits together.
+    patience: Duration,
     /// Set when nothing is left: how the login ends.
     methods: Option<Vec<String>>,
 }
@@ -53,6 +58,7 @@ impl<'a> Login<'a> {
             algorithm: None,
             tried: Vec::new(),
             passwords_refused: 0,
+            patience: config.timeouts.login,
             methods: None,
         }
     }
@@ -109,19 +115,22 @@ impl<'a> Login<'a> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let limit = self.config.timeouts.login;
-        let error = match tokio::time::timeout(limit, next_event(authenticator, stream)).await {
-            Ok(Ok(event)) => return Ok(event),
-            Ok(Err(error)) => error,
+        let begin = Instant::now();
+        let waited = tokio::time::timeout(self.patience, next_event(authenticator, stream)).await;
+        self.patience = self.patience.saturating_sub(begin.elapsed());
+        match waited {
+            Ok(Ok(event)) => Ok(event),
+            Ok(Err(error)) => Err(self.failed(error)),
             Err(_elapsed) => {
-                return Err(Error::Timeout {
+                authenticator.disconnect(DisconnectReason::ByApplication, "the login took too long");
+                farewell(authenticator, stream).await;
+                Err(Error::Timeout {
                     address: self.address.clone(),
                     phase: Phase::Login,
-                    limit,
-                });
+                    limit: self.config.timeouts.login,
+                })
             }
-        };
-        Err(self.failed(error))
+        }
     }
 
     fn failed(&mut self, error: HandshakeError<auth::Error>) -> Error {

@@ -94,7 +94,8 @@ impl Exec {
     /// Starts the program.
     ///
     /// # Errors
-    /// [`Error::RequestRefused`] if the server will not start it.
+    /// [`Error::RequestRefused`] if the server will not start it, [`Error::OpenTimeout`] if it does not say within
+    /// [`Timeouts::open`](crate::Timeouts::open).
     pub async fn spawn(self) -> Result<Process, Error> {
         let (purpose, start): (String, ChannelRequest) = match self.program {
             Program::Command(command) => (
@@ -120,14 +121,17 @@ impl Exec {
             asked.push((name, reply));
         }
         let started = ask(start).await?;
-        let answer = |error| self.client.channel_error("start", error);
         let mut refused_env = Vec::new();
-        for (name, reply) in asked {
-            if !reply.answer().await.map_err(answer)? {
-                refused_env.push(name);
+        let answers = async {
+            for (name, reply) in asked {
+                if !reply.answer().await? {
+                    refused_env.push(name);
+                }
             }
-        }
-        if !started.answer().await.map_err(answer)? {
+            started.answer().await
+        };
+        let accepted = self.client.in_time(&purpose, answers).await?;
+        if !accepted.map_err(|error| self.client.channel_error("start", error))? {
             return Err(Error::RequestRefused {
                 address: self.client.address().clone(),
                 request: purpose,

@@ -1,6 +1,7 @@
 //! What ends a transport, by who is at fault.
 
 use std::fmt;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -57,8 +58,13 @@ pub enum Error {
         algorithm: &'static str,
     },
     /// The peer did not do in time what was its turn.
-    #[error("the peer took too long over {0}")]
-    Timeout(Phase),
+    #[error("the peer took longer than {} seconds over {phase}", limit.as_secs_f32())]
+    Timeout {
+        /// What it was to do.
+        phase: Phase,
+        /// How long that may take ([`Limits`](crate::Limits)).
+        limit: Duration,
+    },
     /// Our own host key could not sign.
     #[error("the host key could not sign: {0}")]
     Signing(SignatureError),
@@ -249,7 +255,7 @@ impl Fatal for Error {
             Self::Identification(_) | Self::Packet(_) => Blame::Protocol,
             Self::Disconnected { .. } | Self::Closed => Blame::Gone,
             Self::HostKeyRejected { .. } => Blame::HostKey,
-            Self::Timeout(_) => Blame::Timeout,
+            Self::Timeout { .. } => Blame::Timeout,
             Self::Signing(_) | Self::Keys(_) | Self::Seal(_) => Blame::Ourselves,
         }
     }

@@ -13,7 +13,7 @@
 //! directions and, in a client, that the host key was proved and accepted.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::disconnect::DisconnectReason;
@@ -256,12 +256,24 @@ impl Handshake {
     }
 
     fn check_deadline(&self, now: Instant) -> Result<(), Error> {
-        match self.deadline() {
-            Some(deadline) if now >= deadline => Err(Error::Timeout(match self.progress {
-                Progress::ExpectIdentification(_) => Phase::Identification,
-                _ => Phase::KeyExchange,
-            })),
+        match (self.deadline(), self.limit()) {
+            (Some(deadline), Some((phase, limit))) if now >= deadline => Err(Error::Timeout { phase, limit }),
             _ => Ok(()),
+        }
+    }
+
+    /// What the peer has to do now, and how long it may take, counted from the beginning of the phase: a peer that
+    /// sends a byte now and then gains nothing by it.
+    fn limit(&self) -> Option<(Phase, Duration)> {
+        let limits = &self.link.config.limits;
+        match self.progress {
+            Progress::ExpectIdentification(_) => {
+                Some((Phase::Identification, limits.identification_deadline))
+            }
+            // The application may take its time over a verdict.
+            Progress::Exchanging { .. } if self.exchange.waits_for_verdict() => None,
+            Progress::Exchanging { .. } => Some((Phase::KeyExchange, limits.exchange_deadline)),
+            Progress::Established { .. } | Progress::Over(_) | Progress::Ended => None,
         }
     }
 }
@@ -315,14 +327,8 @@ impl Layer for Handshake {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let limits = &self.link.config.limits;
-        match self.progress {
-            Progress::ExpectIdentification(_) => self.since.checked_add(limits.identification_deadline),
-            // The application may take its time over a verdict.
-            Progress::Exchanging { .. } if self.exchange.waits_for_verdict() => None,
-            Progress::Exchanging { .. } => self.since.checked_add(limits.exchange_deadline),
-            Progress::Established { .. } | Progress::Over(_) | Progress::Ended => None,
-        }
+        let (_phase, limit) = self.limit()?;
+        self.since.checked_add(limit)
     }
 }
 

@@ -269,14 +269,26 @@ fn phases_have_deadlines_and_errors_name_them() {
             Some(silent.now + limits.identification_deadline)
         );
         silent.wait(limits.identification_deadline);
-        assert_eq!(silent.error, Some(Error::Timeout(Phase::Identification)));
+        assert_eq!(
+            silent.error,
+            Some(Error::Timeout {
+                phase: Phase::Identification,
+                limit: limits.identification_deadline
+            })
+        );
 
         let mut half_open = Seat::of(role, Config::default(), 4);
         half_open.receive(b"SSH-2.0-Slow\r\n");
         half_open.wait(limits.exchange_deadline - Duration::from_millis(1));
         assert_eq!(half_open.error, None);
         half_open.wait(Duration::from_millis(1));
-        assert_eq!(half_open.error, Some(Error::Timeout(Phase::KeyExchange)));
+        assert_eq!(
+            half_open.error,
+            Some(Error::Timeout {
+                phase: Phase::KeyExchange,
+                limit: limits.exchange_deadline
+            })
+        );
         assert!(!half_open.output().is_empty(), "DISCONNECT is sealed");
     }
     let (client, _) = connected(Config::default(), Config::default());

@@ -176,7 +176,13 @@ fn exactly_one_wrongly_guessed_packet_is_passed_over() {
         raw.say_share(&mut seat);
         assert_eq!((&seat.error, raw.next_packet()), (&None, None), "no reply comes");
         seat.wait(Config::default().limits.exchange_deadline);
-        assert_eq!(seat.error, Some(Error::Timeout(Phase::KeyExchange)));
+        assert_eq!(
+            seat.error,
+            Some(Error::Timeout {
+                phase: Phase::KeyExchange,
+                limit: Config::default().limits.exchange_deadline
+            })
+        );
     }
 }
 

@@ -295,7 +295,13 @@ fn a_stalled_rekey_ends_after_its_deadline() {
             seat.wait(deadline - Duration::from_millis(1));
             assert_eq!(seat.error, None);
             seat.wait(Duration::from_millis(1));
-            assert_eq!(seat.error, Some(Error::Timeout(Phase::Rekey)));
+            assert_eq!(
+                seat.error,
+                Some(Error::Timeout {
+                    phase: Phase::Rekey,
+                    limit: deadline
+                })
+            );
             assert_eq!(seat.deadline(), None);
         }
     }

@@ -19,7 +19,7 @@ use crate::auth::server::{Attempt, Authenticator, Event, Verdict};
 use crate::auth::{self, Authenticated};
 use crate::channel::{self, ChannelType, Connection, OpenFailureReason};
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, Phase};
 use crate::forward;
 use crate::kex::{self, DisconnectReason, Handshake, HandshakeEvent, Transport};
 use crate::keys::Signer;
@@ -27,7 +27,9 @@ use crate::limits::{Admission, Limits};
 use crate::peer::{Peer, Printable};
 use crate::permissions::Permissions;
 use crate::session::Session;
-use crate::tokio_driver::{self, Handle, Incoming, IncomingOpen, farewell, next_event, system_rng};
+use crate::tokio_driver::{
+    self, Handle, HandshakeError, Incoming, IncomingOpen, farewell, next_event, system_rng,
+};
 
 /// What all connections of a server share.
 pub(crate) struct Shared<A> {
@@ -94,14 +96,12 @@ impl<A: Application> Shared<A> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let grace = self.limits.login_grace_time.min(LONGEST_GRACE);
         let begin = Instant::now();
-        let deadline = begin.checked_add(grace).unwrap_or(begin);
+        let deadline = begin.checked_add(self.grace()).unwrap_or(begin);
         let rng = system_rng().map_err(Error::NoRandomness)?;
         let transport = Arc::clone(&self.transport);
         let handshake = Handshake::server(transport, self.host_keys.clone(), rng, begin.into_std());
-        let transport = timeout_at(deadline, exchange_keys(handshake, stream)).await;
-        let transport = transport.map_err(|_| Error::GraceTimeOver(grace))??;
+        let transport = self.exchange_keys(handshake, stream, peer, deadline).await?;
 
         let now = Instant::now();
         let policy = self
@@ -112,15 +112,63 @@ impl<A: Application> Shared<A> {
         let finished = match login {
             Ok(login) => login.map(|login| (authenticator.into_session(), login))?,
             Err(_elapsed) => {
-                authenticator.disconnect(DisconnectReason::ByApplication, "the time for the login is over");
+                authenticator.disconnect(DisconnectReason::ByApplication, TOO_SLOW);
                 farewell(&mut authenticator, stream).await;
-                return Err(Error::GraceTimeOver(grace));
+                return Err(self.grace_over(peer, Phase::Login));
             }
         };
         match finished {
             (Ok(session), login) => Ok((session, login)),
             // Only a login that was reported leads here.
-            (Err(_), _) => Err(Error::GraceTimeOver(grace)),
+            (Err(_), _) => Err(self.grace_over(peer, Phase::Login)),
+        }
+    }
+
+    /// Drives the first key exchange to its end.
+    async fn exchange_keys<S>(
+        &self,
+        mut handshake: Handshake,
+        stream: &mut S,
+        peer: &Peer,
+        deadline: Instant,
+    ) -> Result<Transport, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let established = timeout_at(deadline, established(&mut handshake, stream)).await;
+        let phase = match handshake.peer_identification() {
+            None => Phase::Identification,
+            Some(_) => Phase::KeyExchange,
+        };
+        match established {
+            Ok(Ok(())) => {}
+            Ok(Err(HandshakeError::Layer(kex::Error::Timeout { phase, limit }))) => {
+                let (peer, phase) = (peer.clone(), phase.into());
+                return Err(Error::Timeout { peer, phase, limit });
+            }
+            Ok(Err(error)) => return Err(Error::KeyExchange(error)),
+            Err(_elapsed) => {
+                handshake.disconnect(DisconnectReason::ByApplication, TOO_SLOW);
+                farewell(&mut handshake, stream).await;
+                return Err(self.grace_over(peer, phase));
+            }
+        }
+        // Only an exchange that was reported as done leads here.
+        handshake
+            .into_transport()
+            .map_err(|_unfinished| self.grace_over(peer, Phase::KeyExchange))
+    }
+
+    /// How long a connection may take until somebody is logged in.
+    fn grace(&self) -> Duration {
+        self.limits.login_grace_time.min(LONGEST_GRACE)
+    }
+
+    fn grace_over(&self, peer: &Peer, phase: Phase) -> Error {
+        Error::GraceTimeOver {
+            peer: peer.clone(),
+            phase,
+            limit: self.grace(),
         }
     }
 
@@ -137,7 +185,15 @@ impl<A: Application> Shared<A> {
         // What the last accepted attempt grants. Only the attempt that completed the login can have set it.
         let mut granted = Permissions::default();
         loop {
-            match next_event(authenticator, stream).await.map_err(Error::Login)? {
+            let event = match next_event(authenticator, stream).await {
+                Ok(event) => event,
+                // The layer's own clock and the one around this function are set to the same moment.
+                Err(HandshakeError::Layer(auth::Error::LoginTimeout(_))) => {
+                    return Err(self.grace_over(peer, Phase::Login));
+                }
+                Err(error) => return Err(Error::Login(error)),
+            };
+            match event {
                 Event::Attempt(attempt) => {
                     let verdict = self.judge(attempt, peer, &mut granted).await;
                     authenticator.answer(verdict);
@@ -198,24 +254,14 @@ impl<A: Application> Shared<A> {
     }
 }
 
-/// Drives the first key exchange to its end.
-async fn exchange_keys<S>(mut handshake: Handshake, stream: &mut S) -> Result<Transport, Error>
+/// Waits until keys are in use.
+async fn established<S>(handshake: &mut Handshake, stream: &mut S) -> Result<(), HandshakeError<kex::Error>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    loop {
-        // The only other event is a question to clients.
-        let HandshakeEvent::Established = next_event(&mut handshake, stream)
-            .await
-            .map_err(Error::KeyExchange)?
-        else {
-            continue;
-        };
-        match handshake.into_transport() {
-            Ok(transport) => return Ok(transport),
-            Err(unfinished) => handshake = *unfinished,
-        }
-    }
+    // The only other event is a question to clients.
+    while !matches!(next_event(handshake, stream).await?, HandshakeEvent::Established) {}
+    Ok(())
 }
 
 fn login(authenticated: &Authenticated, peer: &Peer, permissions: Permissions, agreed: Agreed) -> Login {
@@ -351,5 +397,7 @@ fn too_many(open: IncomingOpen) {
 /// What is left of a connection may take this long after it is over. A program that ignores HUP and TERM is killed by
 /// then.
 const FAREWELL_TIME: Duration = Duration::from_secs(20);
+/// What a client is told whose grace time is over.
+const TOO_SLOW: &str = "the time for the login is over";
 /// A day: what is meant by "no limit" for a login.
 const LONGEST_GRACE: Duration = Duration::from_secs(24 * 60 * 60);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::auth;
 use crate::kex;
+use crate::peer::Peer;
 use crate::tokio_driver::{self, HandshakeError};
 
 /// What can go wrong around a server.
@@ -32,10 +33,58 @@ pub enum Error {
     /// The connection ended before anybody had logged in.
     #[error("nobody logged in: {0}")]
     Login(#[source] HandshakeError<auth::Error>),
-    /// The time for the login was over.
-    #[error("nobody logged in within {} seconds", .0.as_secs())]
-    GraceTimeOver(Duration),
+    /// A step took longer than its own limit.
+    #[error("{peer}: {phase} took longer than {} seconds", limit.as_secs_f32())]
+    Timeout {
+        /// The client.
+        peer: Peer,
+        /// Which step: never the login, which has what the steps before it leave of the grace time.
+        phase: Phase,
+        /// How long it may take ([`Limits`](crate::Limits)).
+        limit: Duration,
+    },
+    /// The time from the first byte to the login was over.
+    #[error("{peer}: nobody logged in within {} seconds: {phase} was not done", limit.as_secs_f32())]
+    GraceTimeOver {
+        /// The client.
+        peer: Peer,
+        /// What was waited for when the time was over.
+        phase: Phase,
+        /// How long all of it may take ([`Limits::login_grace_time`](crate::Limits::login_grace_time)).
+        limit: Duration,
+    },
     /// The connection ended after the login, and not because the client said goodbye.
     #[error(transparent)]
     Connection(Arc<tokio_driver::Error>),
+}
+
+/// The steps from the first byte to the login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Until the client has said who it is.
+    Identification,
+    /// From there until keys are in use.
+    KeyExchange,
+    /// From there until somebody is logged in.
+    Login,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Identification => "the identification of the client",
+            Self::KeyExchange => "the key exchange",
+            Self::Login => "the login",
+        })
+    }
+}
+
+impl From<kex::Phase> for Phase {
+    fn from(phase: kex::Phase) -> Self {
+        match phase {
+            kex::Phase::Identification => Self::Identification,
+            // There is no other exchange before the login is done.
+            kex::Phase::KeyExchange | kex::Phase::Rekey => Self::KeyExchange,
+        }
+    }
 }

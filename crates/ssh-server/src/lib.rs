@@ -82,7 +82,7 @@ pub use application::{Agreed, Application, Candidate, Decision, Login, constant_
 pub use authorize::AuthorizedKeysFiles;
 pub use config::Config;
 pub use environment::AcceptEnvironment;
-pub use error::Error;
+pub use error::{Error, Phase};
 pub use forward::{Destination, Forward, NotADestination, Target};
 pub use limits::{Limits, MaxStartups, NotMaxStartups};
 pub use peer::Peer;

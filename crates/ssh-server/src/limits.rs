@@ -25,7 +25,13 @@ pub struct Limits {
     pub max_startups: MaxStartups,
     /// Connections that have not logged in yet from one source (an IPv4 address or an IPv6 /64 network).
     pub max_startups_per_source: u32,
-    /// How long a connection may take from its first byte to its login.
+    /// How long the client may take until its identification line has arrived. With
+    /// [`key_exchange_time`](Self::key_exchange_time), in place of the deadlines in
+    /// [`Config::transport`](crate::Config::transport).
+    pub identification_time: Duration,
+    /// How long it may take from there until keys are in use.
+    pub key_exchange_time: Duration,
+    /// How long a connection may take from its first byte to its login, all steps together.
     pub login_grace_time: Duration,
     /// Refused login attempts after which the connection ends.
     pub max_auth_tries: u32,
@@ -42,6 +48,8 @@ impl Default for Limits {
         Self {
             max_startups: MaxStartups::default(),
             max_startups_per_source: 10,
+            identification_time: Duration::from_secs(20),
+            key_exchange_time: Duration::from_secs(30),
             login_grace_time: Duration::from_secs(30),
             max_auth_tries: 6,
             max_sessions: 1024,

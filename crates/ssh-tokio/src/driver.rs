@@ -34,7 +34,7 @@ use crate::error::Error;
 use crate::events::Wakes;
 use crate::handle::Handle;
 use crate::handshake::{FAREWELL, now};
-use crate::keepalive::{Keepalive, Pulse};
+use crate::keepalive::{Dead, Keepalive, Pulse};
 use crate::kex::DisconnectReason;
 use crate::shared::{Shared, State, sleep};
 use crate::wire::Layer;
@@ -247,7 +247,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
             Ok(false) => {}
             // Refused only when the peer owes many answers already: the next beat finds out whether it lives.
             Ok(true) => state.connection.keepalive().unwrap_or_default(),
-            Err(silent) => state.end(Error::KeepaliveTimeout { silent }, &mut self.wakes.tasks),
+            Err(Dead { probes, silent }) => {
+                state.end(Error::KeepaliveTimeout { probes, silent }, &mut self.wakes.tasks);
+            }
         }
         if self.rest_due().is_some_and(|due| due <= now) {
             self.rest(state);

@@ -21,10 +21,12 @@ pub enum Error {
     /// The stream ended without a DISCONNECT.
     #[error("the peer closed the connection without saying why")]
     PeerClosed,
-    /// Nothing came from the peer, not even answers to keepalives.
-    #[error("the peer has been silent for {} seconds", silent.as_secs())]
+    /// Nothing came from the peer, not even answers to keepalives ([`Keepalive`](crate::Keepalive)).
+    #[error("the peer is dead: no answer to {probes} keepalives, and silent for {} seconds", silent.as_secs())]
     KeepaliveTimeout {
-        /// For how long nothing came.
+        /// How many times it was asked for a sign of life since it was last heard.
+        probes: u32,
+        /// For how long nothing has come.
         silent: Duration,
     },
     /// This side ended it: on request, or because the last handle was dropped.

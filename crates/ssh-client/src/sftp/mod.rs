@@ -45,10 +45,11 @@ impl Client {
     /// Starts an SFTP session.
     ///
     /// # Errors
-    /// [`Error::RequestRefused`] if the server has no such subsystem.
+    /// [`Error::RequestRefused`] if the server has no such subsystem, [`Error::OpenTimeout`] if it does not answer
+    /// within [`Timeouts::open`](crate::Timeouts::open).
     pub async fn sftp(&self) -> Result<Sftp, Error> {
         let process = self.subsystem("sftp").spawn().await?;
-        match Session::start(process).await {
+        match self.in_time("an SFTP session", Session::start(process)).await? {
             Ok(session) => Ok(Sftp {
                 session,
                 draft_symlink: self.handle().quirks().has(Quirk::DraftSymlink),

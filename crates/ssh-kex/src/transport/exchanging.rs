@@ -104,7 +104,10 @@ impl Transport {
 
     pub(super) fn check_deadline(&self, now: Instant) -> Result<(), Error> {
         match self.deadline() {
-            Some(deadline) if self.is_exchanging() && now >= deadline => Err(Error::Timeout(Phase::Rekey)),
+            Some(deadline) if self.is_exchanging() && now >= deadline => Err(Error::Timeout {
+                phase: Phase::Rekey,
+                limit: self.link.config.limits.rekey_deadline,
+            }),
             _ => Ok(()),
         }
     }
