@@ -58,7 +58,7 @@ pub enum Error {
         algorithm: &'static str,
     },
     /// The peer did not do in time what was its turn.
-    #[error("the peer took longer than {} seconds over {phase}", limit.as_secs_f32())]
+    #[error("the peer took too long over {phase}: more than {} seconds", limit.as_secs_f32())]
     Timeout {
         /// What it was to do.
         phase: Phase,

@@ -9,6 +9,7 @@
 //! | [`hostile`] | a scripted peer that speaks raw packets and lies at every step, and what it is let loose on |
 //! | [`peers`] | which foreign programs are here, and what to do when one is not |
 //! | [`running`] | processes that end with their handle, free ports, patience with a limit |
+//! | [`stopped`] | processes that play dead |
 //! | [`openssh`] | OpenSSH's server and client with keys made on the spot |
 #![forbid(unsafe_code)]
 
@@ -20,3 +21,4 @@ pub mod pair;
 pub mod peers;
 pub mod rng;
 pub mod running;
+pub mod stopped;

@@ -131,7 +131,7 @@ pub struct Server {
     pub port: u16,
     /// Its keys, and those it lets in.
     pub keys: Arc<Keys>,
-    _program: Running,
+    program: Running,
 }
 
 impl Server {
@@ -166,16 +166,17 @@ impl Server {
             );
             match wait_for_greeting(&mut program, port) {
                 Ok(()) => {
-                    return Self {
-                        port,
-                        keys,
-                        _program: program,
-                    };
+                    return Self { port, keys, program };
                 }
                 Err(problem) => last = problem,
             }
         }
         panic!("{}: {last}", sshd.display())
+    }
+
+    /// The process id of the server that listens; each connection is a process that it started.
+    pub fn id(&self) -> u32 {
+        self.program.id()
     }
 
     /// What the server has logged so far. How much that is depends on the `LogLevel` it was started with.

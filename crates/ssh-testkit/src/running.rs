@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,21 @@ impl Running {
         Self {
             child: child.unwrap_or_else(|error| panic!("{command:?}: {error}")),
         }
+    }
+
+    /// Starts `command` with its standard output to be read by the test, and its errors thrown away.
+    ///
+    /// # Panics
+    /// The program cannot be started.
+    pub fn start_reading(command: &mut Command) -> (Self, ChildStdout) {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let output = child.stdout.take().expect("it is piped");
+        (Self { child }, output)
     }
 
     /// The process id.

@@ -3,6 +3,7 @@
 //! ```text
 //!  matrix           every algorithm, OpenSSH in both seats
 //!  compression      OpenSSH in both seats, PuTTY
+//!  dead_peers       OpenSSH in both seats, stopped
 //!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
 //!  openssh_server   our client library     ──▶ OpenSSH's sshd
 //!  python_clients   asyncssh, paramiko     ──▶ our server library
@@ -22,6 +23,7 @@
 
 mod bulk;
 mod compression;
+mod dead_peers;
 mod echo;
 mod key_types;
 mod matrix;

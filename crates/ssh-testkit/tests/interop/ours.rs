@@ -95,6 +95,11 @@ impl Ours {
         ssh_testkit::peers::user()
     }
 
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.listening.as_ref().map_or(0, Listening::connections)
+    }
+
     /// The logins that were attempted, as `method user`.
     pub fn attempts(&self) -> Vec<String> {
         self.attempts.lock().unwrap().clone()
