@@ -1,8 +1,10 @@
 //! What a program may decide about a transport.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::keys::{SignatureAlgorithm, algorithm};
+use crate::moduli::Moduli;
 use crate::preferences::{Preferences, by_tier};
 use crate::rekey::RekeyPolicy;
 use crate::wire::{Identification, Tier};
@@ -21,6 +23,9 @@ pub struct Config {
     pub limits: Limits,
     /// As a server: the algorithms told to clients for public key login (`server-sig-algs`, RFC 8308 §3.1).
     pub login_signatures: Vec<&'static SignatureAlgorithm>,
+    /// As a server: the groups for `diffie-hellman-group-exchange-sha256`. Without any, and where none fits, those of
+    /// RFC 3526 serve.
+    pub moduli: Arc<Moduli>,
 }
 
 impl Default for Config {
@@ -31,6 +36,7 @@ impl Default for Config {
             rekey: RekeyPolicy::default(),
             limits: Limits::default(),
             login_signatures: by_tier(algorithm::ALL, Tier::Compatible),
+            moduli: Arc::default(),
         }
     }
 }

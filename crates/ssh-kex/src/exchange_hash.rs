@@ -17,6 +17,8 @@ use crate::wire::Writer;
 pub struct Hash(&'static digest::Algorithm);
 
 impl Hash {
+    /// SHA-1, for methods that exist under no other hash.
+    pub const SHA1: Self = Self(&digest::SHA1_FOR_LEGACY_USE_ONLY);
     /// SHA-256.
     pub const SHA256: Self = Self(&digest::SHA256);
     /// SHA-384.

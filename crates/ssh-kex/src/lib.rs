@@ -13,7 +13,7 @@
 //! | routing, rekey, hold queue, ping | [`Transport`] | RFC 4253 §9, §11, OpenSSH `PROTOCOL` §1.8 |
 //! | algorithm negotiation | [`Negotiated`], [`Preferences`] | RFC 4253 §7.1 |
 //! | exchange hash, key derivation | `exchange_hash.rs`, `derive.rs` | RFC 4253 §7.2, §8 |
-//! | methods | [`method::ALL`] | RFC 8731, draft-ietf-sshm-mlkem-hybrid-kex |
+//! | methods | [`method::ALL`] | RFC 8731, RFC 8268, RFC 4419, draft-ietf-sshm-mlkem-hybrid-kex |
 //! | strict key exchange | [`strict`] | OpenSSH `PROTOCOL` §1.9, draft-miller-sshm-strict-kex |
 //! | extensions | [`Extensions`] | RFC 8308 |
 //! | peers that need care | [`quirks::TABLE`] | their identification, RFC 4253 §4.2 |
@@ -41,8 +41,10 @@ mod hold_queue;
 mod host_key;
 pub mod messages;
 pub mod method;
+mod moduli;
 mod negotiate;
 mod preferences;
+mod preset;
 pub mod quirks;
 mod rekey;
 mod route;
@@ -58,8 +60,10 @@ pub use handshake::{Handshake, HandshakeEvent, MAX_IGNORED};
 pub use host_key::{HostKeyAccepted, HostKeyOffer, HostKeyVerdict};
 pub use messages::DebugMessage;
 pub use method::{Agreement, Method};
+pub use moduli::{MAX_MODULI, MAX_MODULI_BYTES, Moduli, ModuliError};
 pub use negotiate::{Direction, Negotiated};
 pub use preferences::{MAX_EDIT_BYTES, PreferenceError, Preferences, nearest};
+pub use preset::Preset;
 pub use quirks::{Quirk, Quirks};
 pub use rekey::RekeyPolicy;
 pub use transport::{MAX_EARLY_EXCHANGES, MAX_PINGS, Transport, TransportEvent};

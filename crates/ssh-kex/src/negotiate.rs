@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::error::{Incompatible, Negotiable};
 use crate::keys::{SignatureAlgorithm, Signer};
 use crate::messages::KexInit;
-use crate::method::Method;
+use crate::method::{Context, MAX_STRENGTH_BITS, Method};
 use crate::preferences::Registered;
 use crate::wire::{Cipher, Compression, Encode, Mac, NameList};
 use crate::{ext_info, strict};
@@ -50,6 +50,15 @@ pub struct Direction {
     pub compression: &'static Compression,
 }
 
+impl Direction {
+    /// The length of the longer one of its keys, as OpenSSH counts it.
+    fn strength_bits(&self) -> u32 {
+        let key_bytes = self.cipher.key_bytes.max(self.mac.map_or(0, |mac| mac.key_bytes));
+        let bits = u32::try_from(key_bytes.saturating_mul(8)).unwrap_or(u32::MAX);
+        bits.min(MAX_STRENGTH_BITS)
+    }
+}
+
 /// The outcome of a negotiation, by the RFC's directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Choice {
@@ -62,6 +71,18 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
+    /// What the method's halves may depend on.
+    pub(crate) fn context(&self, config: &Config) -> Context {
+        let strength_bits = [self.client_to_server, self.server_to_client]
+            .iter()
+            .map(Direction::strength_bits)
+            .max();
+        Context {
+            strength_bits: strength_bits.unwrap_or(MAX_STRENGTH_BITS),
+            moduli: Arc::clone(&config.moduli),
+        }
+    }
+
     pub(crate) const fn for_role(&self, role: Role, strict: bool) -> Negotiated {
         let (outgoing, incoming) = match role {
             Role::Client => (self.client_to_server, self.server_to_client),

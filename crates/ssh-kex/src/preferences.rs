@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::keys::pattern::matches_exactly;
 use crate::keys::{SignatureAlgorithm, algorithm};
 use crate::method::{self, Method};
+use crate::preset::Preset;
 use crate::wire::{Cipher, Compression, Mac, Tier, cipher, compression, mac};
 
 /// The longest list text an edit takes, in bytes.
@@ -40,18 +41,28 @@ impl Default for Preferences {
 }
 
 impl Preferences {
-    /// Everything but what is [`Legacy`](Tier::Legacy).
-    pub fn for_client() -> Self {
-        Self::up_to(Tier::Compatible)
+    /// A named choice: what is [`Recommended`](Tier::Recommended), everything but what is [`Legacy`](Tier::Legacy), or
+    /// everything. Host keys are the exception: even the narrow list has all but the legacy ones. A server offers what
+    /// its keys can make, and whoever gave it a key of an older type wants that one used.
+    pub fn preset(preset: Preset) -> Self {
+        match preset {
+            Preset::Narrow => Self {
+                host_keys: by_tier(algorithm::ALL, Tier::Compatible),
+                ..Self::up_to(Tier::Recommended)
+            },
+            Preset::Wide => Self::up_to(Tier::Compatible),
+            Preset::Legacy => Self::up_to(Tier::Legacy),
+        }
     }
 
-    /// What is [`Recommended`](Tier::Recommended). Host keys are the exception: a server offers what its keys can make,
-    /// and whoever gave it a key of an older type wants that one used.
+    /// [`Preset::Wide`].
+    pub fn for_client() -> Self {
+        Self::preset(Preset::Wide)
+    }
+
+    /// [`Preset::Narrow`].
     pub fn for_server() -> Self {
-        Self {
-            host_keys: by_tier(algorithm::ALL, Tier::Compatible),
-            ..Self::up_to(Tier::Recommended)
-        }
+        Self::preset(Preset::Narrow)
     }
 
     fn up_to(last: Tier) -> Self {
@@ -302,7 +313,10 @@ mod tests {
             "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com,\
              curve25519-sha256,curve25519-sha256@libssh.org,\
              ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,\
-             mlkem768nistp256-sha256,mlkem1024nistp384-sha384"
+             mlkem768nistp256-sha256,mlkem1024nistp384-sha384,\
+             diffie-hellman-group-exchange-sha256,diffie-hellman-group16-sha512,\
+             diffie-hellman-group18-sha512,diffie-hellman-group14-sha256,\
+             diffie-hellman-group15-sha512,diffie-hellman-group17-sha512"
         );
         for pair in wide.ciphers.windows(2) {
             assert!(pair[0].tier <= pair[1].tier, "recommended first");

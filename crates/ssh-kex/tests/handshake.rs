@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::raw::{Position, Raw, Traits};
-use common::{Cuts, Seat, Verdict, boxed, connected, host_key, pump, seeded, signers};
+use common::{Cuts, Seat, Verdict, boxed, connected, everything, host_key, pump, seeded, signers};
 use ssh_kex::keys::{PrivateKey, PublicKey, SignatureAlgorithm, SignatureError, Signer};
 use ssh_kex::messages::Disconnect;
 use ssh_kex::wire::identification::IdentificationError;
@@ -91,8 +91,10 @@ fn assert_works(method: &'static Method, cipher: &'static Cipher, mac: &'static 
 
 #[test]
 fn every_method_works() {
+    let with_mac = cipher::ALL.iter().find(|cipher| cipher.needs_mac()).unwrap();
     for method in method::ALL {
         assert_works(method, cipher::ALL[0], mac::ALL[0]);
+        assert_works(method, with_mac, mac::ALL[0]);
     }
 }
 
@@ -113,45 +115,46 @@ fn every_cipher_works_with_every_mac() {
 
 #[test]
 fn an_independent_peer_agrees_in_both_seats_with_every_method() {
-    for method in method::ALL {
-        for cipher in cipher::ALL.iter().filter(|cipher| !cipher.needs_mac()) {
-            for strict in [false, true] {
-                let traits = Traits {
-                    method,
-                    cipher,
-                    strict,
-                    ..Traits::default()
-                };
-                for (raw_role, role) in [(Role::Client, Role::Server), (Role::Server, Role::Client)] {
-                    let mut seat = Seat::of(role, Config::default(), 7);
-                    let mut raw = Raw::new(raw_role, traits);
-                    raw.connect(&mut seat);
-                    assert_eq!(seat.transport().session_id(), raw.session_id.clone().unwrap());
-                    assert_eq!(seat.transport().negotiated().strict, strict);
-                    for _ in 0..3 {
-                        raw.rekey(&mut seat);
-                        raw.send(&Word { text: b"hi" }.to_bytes(), &mut seat);
-                        assert_eq!(
-                            seat.packets.pop().unwrap().decode::<Word<'_>>().unwrap().text,
-                            b"hi"
-                        );
-                        seat.transport().send(&Word { text: b"you" }).unwrap();
-                        raw.exchange_bytes(&mut seat);
-                        assert_eq!(raw.expect(90).decode::<Word<'_>>().unwrap().text, b"you");
-                    }
-                    assert_eq!(seat.rekeyed, 3);
-                    let first_hash = raw.session_id.clone().unwrap();
+    for (index, method) in method::ALL.iter().enumerate() {
+        let ciphers: Vec<_> = cipher::ALL.iter().filter(|cipher| !cipher.needs_mac()).collect();
+        // All of them with each method would take long with the large groups.
+        let cipher = ciphers[index % ciphers.len()];
+        for strict in [false, true] {
+            let traits = Traits {
+                method,
+                cipher,
+                strict,
+                ..Traits::default()
+            };
+            for (raw_role, role) in [(Role::Client, Role::Server), (Role::Server, Role::Client)] {
+                let mut seat = Seat::of(role, everything(), 7);
+                let mut raw = Raw::new(raw_role, traits);
+                raw.connect(&mut seat);
+                assert_eq!(seat.transport().session_id(), raw.session_id.clone().unwrap());
+                assert_eq!(seat.transport().negotiated().strict, strict);
+                for _ in 0..3 {
+                    raw.rekey(&mut seat);
+                    raw.send(&Word { text: b"hi" }.to_bytes(), &mut seat);
                     assert_eq!(
-                        seat.transport().session_id(),
-                        first_hash,
-                        "the first exchange hash, for ever"
+                        seat.packets.pop().unwrap().decode::<Word<'_>>().unwrap().text,
+                        b"hi"
                     );
-                    assert_eq!(
-                        seat.offered.len(),
-                        usize::from(role == Role::Client),
-                        "asked once"
-                    );
+                    seat.transport().send(&Word { text: b"you" }).unwrap();
+                    raw.exchange_bytes(&mut seat);
+                    assert_eq!(raw.expect(90).decode::<Word<'_>>().unwrap().text, b"you");
                 }
+                assert_eq!(seat.rekeyed, 3);
+                let first_hash = raw.session_id.clone().unwrap();
+                assert_eq!(
+                    seat.transport().session_id(),
+                    first_hash,
+                    "the first exchange hash, for ever"
+                );
+                assert_eq!(
+                    seat.offered.len(),
+                    usize::from(role == Role::Client),
+                    "asked once"
+                );
             }
         }
     }

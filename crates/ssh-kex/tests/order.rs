@@ -163,9 +163,8 @@ fn every_number_at_every_position_of_the_first_exchange() {
     }
 }
 
-#[test]
-fn every_number_in_the_middle_of_the_hybrid_method() {
-    let method = method::find("mlkem768x25519-sha256").unwrap();
+fn check_middle_of(name: &str) {
+    let method = method::find(name).unwrap();
     let stages = [Position::Negotiated, Position::Agreed].map(Stage::First);
     for strict in [false, true] {
         check_stages(
@@ -177,6 +176,21 @@ fn every_number_in_the_middle_of_the_hybrid_method() {
             },
         );
     }
+}
+
+#[test]
+fn every_number_in_the_middle_of_the_ml_kem_hybrid() {
+    check_middle_of("mlkem768x25519-sha256");
+}
+
+#[test]
+fn every_number_in_the_middle_of_diffie_hellman() {
+    check_middle_of("diffie-hellman-group14-sha256");
+}
+
+#[test]
+fn every_number_in_the_middle_of_group_exchange() {
+    check_middle_of("diffie-hellman-group-exchange-sha256");
 }
 
 #[test]

@@ -22,6 +22,13 @@ impl<'a> Mpint<'a> {
         self.magnitude
     }
 
+    /// Its length in bits; 0 for zero.
+    pub fn bits(&self) -> u32 {
+        let spare = self.magnitude.first().map_or(0, |first| first.leading_zeros());
+        let all = u32::try_from(self.magnitude.len().saturating_mul(8)).unwrap_or(u32::MAX);
+        all.saturating_sub(spare)
+    }
+
     /// Reads the content of an `mpint` string. Negative numbers and needless leading zeros are refused:
     /// RFC 4251 §5 forbids the latter, and no SSH message has a use for the former.
     pub(crate) fn from_wire(content: &'a [u8]) -> Result<Self, DecodeError> {
@@ -49,6 +56,19 @@ mod tests {
             b"\0\0\0\x02\0\x80",
         ] {
             assert_eq!(Mpint::from_bytes(wire).unwrap().to_bytes(), wire);
+        }
+    }
+
+    #[test]
+    fn lengths_in_bits() {
+        for (bytes, bits) in [
+            (&b""[..], 0),
+            (b"\0", 0),
+            (b"\x01", 1),
+            (b"\0\x80", 8),
+            (b"\x01\0", 9),
+        ] {
+            assert_eq!(Mpint::from_magnitude(bytes).bits(), bits);
         }
     }
 

@@ -2,12 +2,12 @@
 
 use crate::error::{Error, Misbehaviour};
 use crate::exchange::{
-    Exchange, ExpectNewKeys, Inits, Link, Occasion, Setting, Settled, Step, Terms, Trust, is_guess,
+    Exchange, ExpectNewKeys, Inits, Link, Occasion, Prepared, Setting, Settled, Step, Terms, Trust, is_guess,
 };
 use crate::exchange_hash::Digest;
 use crate::host_key::{Decision, HostKeyOffer, HostKeyVerdict};
 use crate::keys::PublicKey;
-use crate::method::{Agreement, ClientHalf, ClientStep, HostKeyProof, Method};
+use crate::method::{Agreement, ClientHalf, ClientStep, HostKeyProof};
 use crate::wire::Packet;
 
 /// Our share is sealed; the server's reply is not here yet.
@@ -20,17 +20,19 @@ pub(crate) struct ExpectReply {
 
 impl ExpectReply {
     /// Seals the method's first message. A share prepared for another method is dropped unused.
-    pub(super) fn begin(
-        link: &mut Link,
-        terms: Terms,
-        inits: Inits,
-        prepared: Option<(&'static Method, Box<dyn ClientHalf>)>,
-    ) -> Self {
-        let half = match prepared {
-            Some((method, half)) if *method == *terms.choice.kex => half,
-            _ => (terms.choice.kex.client)(&mut *link.rng),
+    pub(super) fn begin(link: &mut Link, terms: Terms, inits: Inits, prepared: Option<Prepared>) -> Self {
+        let (half, first_message) = match prepared {
+            Some(prepared) if *prepared.method == *terms.choice.kex => {
+                (prepared.half, prepared.first_message)
+            }
+            _ => {
+                let context = terms.choice.context(&link.config);
+                let half = terms.choice.kex.client_half(&context, &mut *link.rng);
+                let first_message = half.first_message();
+                (half, first_message)
+            }
         };
-        link.wire.sealer.seal_payload(&half.first_message());
+        link.wire.sealer.seal_payload(&first_message);
         let skip_guess = terms.choice.skip_guess;
         Self {
             terms,
@@ -45,9 +47,13 @@ impl ExpectReply {
             self.skip_guess = false;
             return Ok(Step::Next(Exchange::ExpectReply(self)));
         }
-        match self.half.receive(&packet.payload).map_err(Misbehaviour::from)? {
-            ClientStep::Send(payload, half) => {
-                setting.link.wire.sealer.seal_payload(&payload);
+        match self
+            .half
+            .receive(&packet.payload, &mut *setting.link.rng)
+            .map_err(Misbehaviour::from)?
+        {
+            ClientStep::Next(half) => {
+                setting.link.wire.sealer.seal_payload(&half.first_message());
                 Ok(Step::Next(Exchange::ExpectReply(Self { half, ..self })))
             }
             ClientStep::Agreed(agreement, proof) => {

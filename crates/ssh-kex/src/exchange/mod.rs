@@ -208,7 +208,28 @@ impl Exchange {
 pub(crate) struct ExpectKexInit {
     ours: Bytes,
     /// As a client: a share for the method we like best, made while the peer's KEXINIT travels.
-    prepared: Option<(&'static Method, Box<dyn ClientHalf>)>,
+    prepared: Option<Prepared>,
+}
+
+/// A client half, and the message it begins with.
+pub(crate) struct Prepared {
+    method: &'static Method,
+    half: Box<dyn ClientHalf>,
+    first_message: Vec<u8>,
+}
+
+impl Prepared {
+    /// For the method we like best, unless what it says depends on what the server likes.
+    fn make(link: &mut Link) -> Option<Self> {
+        let method = *link.config.preferences.kex.first()?;
+        let half = method.client_half_ahead(&mut *link.rng)?;
+        let first_message = half.first_message();
+        Some(Self {
+            method,
+            half,
+            first_message,
+        })
+    }
 }
 
 impl ExpectKexInit {
@@ -219,12 +240,7 @@ impl ExpectKexInit {
         let ours = Bytes::from(link.offer().kexinit(cookie, first));
         link.wire.sealer.seal_payload(&ours);
         let prepared = match link.role {
-            Role::Client => link
-                .config
-                .preferences
-                .kex
-                .first()
-                .map(|method| (*method, (method.client)(&mut *link.rng))),
+            Role::Client => Prepared::make(link),
             Role::Server => None,
         };
         Self { ours, prepared }

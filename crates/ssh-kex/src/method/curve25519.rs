@@ -4,7 +4,7 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use super::ecdh::{self, KeyPair};
-use super::{Method, MethodError};
+use super::{Method, MethodError, NewClient};
 use crate::exchange_hash::Hash;
 use crate::wire::Tier;
 use crate::wire::rand_core::CryptoRng;
@@ -15,7 +15,7 @@ pub static CURVE25519_SHA256: Method = Method {
     tier: Tier::Recommended,
     is_post_quantum: false,
     hash: Hash::SHA256,
-    client: ecdh::client::<X25519>,
+    client: NewClient::Ahead(ecdh::client::<X25519>),
     server: ecdh::server::<X25519>,
 };
 
@@ -25,7 +25,7 @@ pub static CURVE25519_SHA256_LIBSSH: Method = Method {
     tier: Tier::Recommended,
     is_post_quantum: false,
     hash: Hash::SHA256,
-    client: ecdh::client::<X25519>,
+    client: NewClient::Ahead(ecdh::client::<X25519>),
     server: ecdh::server::<X25519>,
 };
 

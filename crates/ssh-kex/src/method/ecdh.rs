@@ -4,8 +4,8 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Agreement, ClientHalf, ClientStep, HostKeyProof, KexEcdhInit, KexEcdhReply, MethodError, ServerHalf,
-    ServerStep, both_shares, ecdh_reply,
+    Agreement, ClientHalf, ClientStep, Context, HostKeyProof, KexEcdhInit, KexEcdhReply, MethodError,
+    ServerHalf, ServerStep, both_shares, ecdh_reply,
 };
 use crate::exchange_hash::SharedSecret;
 use crate::wire::rand_core::CryptoRng;
@@ -35,7 +35,7 @@ pub(super) fn client<K: KeyPair>(rng: &mut dyn CryptoRng) -> Box<dyn ClientHalf>
 }
 
 /// A server half over this kind of key.
-pub(super) fn server<K: KeyPair>(rng: &mut dyn CryptoRng) -> Box<dyn ServerHalf> {
+pub(super) fn server<K: KeyPair>(_: &Context, rng: &mut dyn CryptoRng) -> Box<dyn ServerHalf> {
     Box::new(Half {
         keys: K::generate(rng),
     })
@@ -54,7 +54,11 @@ impl<K: KeyPair> ClientHalf for Half<K> {
         .to_bytes()
     }
 
-    fn receive<'a>(self: Box<Self>, payload: &'a [u8]) -> Result<ClientStep<'a>, MethodError> {
+    fn receive<'a>(
+        self: Box<Self>,
+        payload: &'a [u8],
+        _rng: &mut dyn CryptoRng,
+    ) -> Result<ClientStep<'a>, MethodError> {
         let reply = KexEcdhReply::from_bytes(payload)?;
         let exchanged = both_shares(self.keys.share(), reply.server_share);
         let secret = SharedSecret::Mpint(self.keys.agree(reply.server_share)?);

@@ -11,7 +11,7 @@ use p521::NistP521;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::ecdh::{self, KeyPair};
-use super::{Method, MethodError};
+use super::{Method, MethodError, NewClient};
 use crate::exchange_hash::Hash;
 use crate::wire::Tier;
 use crate::wire::rand_core::CryptoRng;
@@ -22,7 +22,7 @@ pub static ECDH_NISTP256: Method = Method {
     tier: Tier::Compatible,
     is_post_quantum: false,
     hash: Hash::SHA256,
-    client: ecdh::client::<Nist<NistP256>>,
+    client: NewClient::Ahead(ecdh::client::<Nist<NistP256>>),
     server: ecdh::server::<Nist<NistP256>>,
 };
 
@@ -32,7 +32,7 @@ pub static ECDH_NISTP384: Method = Method {
     tier: Tier::Compatible,
     is_post_quantum: false,
     hash: Hash::SHA384,
-    client: ecdh::client::<Nist<NistP384>>,
+    client: NewClient::Ahead(ecdh::client::<Nist<NistP384>>),
     server: ecdh::server::<Nist<NistP384>>,
 };
 
@@ -42,7 +42,7 @@ pub static ECDH_NISTP521: Method = Method {
     tier: Tier::Compatible,
     is_post_quantum: false,
     hash: Hash::SHA512,
-    client: ecdh::client::<Nist<NistP521>>,
+    client: NewClient::Ahead(ecdh::client::<Nist<NistP521>>),
     server: ecdh::server::<Nist<NistP521>>,
 };
 

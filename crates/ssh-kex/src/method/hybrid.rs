@@ -78,7 +78,11 @@ impl<M: Kem, K: KeyPair> ClientHalf for Client<M, K> {
         .to_bytes()
     }
 
-    fn receive<'a>(self: Box<Self>, payload: &'a [u8]) -> Result<ClientStep<'a>, MethodError> {
+    fn receive<'a>(
+        self: Box<Self>,
+        payload: &'a [u8],
+        _rng: &mut dyn CryptoRng,
+    ) -> Result<ClientStep<'a>, MethodError> {
         let reply = KexEcdhReply::from_bytes(payload)?;
         let (ciphertext, point) = split_share::<K>(reply.server_share, M::CIPHERTEXT_BYTES, "server share")?;
         let exchanged = both_shares(&self.share, reply.server_share);

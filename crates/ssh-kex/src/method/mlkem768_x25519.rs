@@ -8,10 +8,10 @@
 
 use ml_kem::MlKem768;
 
-use super::Method;
 use super::curve25519::X25519;
 use super::hybrid;
 use super::mlkem::MlKem;
+use super::{Method, NewClient};
 use crate::exchange_hash::Hash;
 use crate::wire::Tier;
 
@@ -21,6 +21,6 @@ pub static MLKEM768_X25519_SHA256: Method = Method {
     tier: Tier::Recommended,
     is_post_quantum: true,
     hash: Hash::SHA256,
-    client: |rng| hybrid::client::<MlKem<MlKem768>, X25519>(Hash::SHA256, rng),
-    server: |rng| hybrid::server::<MlKem<MlKem768>, X25519>(Hash::SHA256, rng),
+    client: NewClient::Ahead(|rng| hybrid::client::<MlKem<MlKem768>, X25519>(Hash::SHA256, rng)),
+    server: |_, rng| hybrid::server::<MlKem<MlKem768>, X25519>(Hash::SHA256, rng),
 };

@@ -9,25 +9,32 @@
 //! ```
 //!
 //! A half decodes the numbers 30 to 49 itself (they mean something else in every family of methods), checks everything the
-//! peer chose, and ends in an [`Agreement`]. A method with more steps (group exchange) answers `Send` in between.
+//! peer chose, and ends in an [`Agreement`]. A method with more steps (group exchange) goes on to another half in between.
 //! Hashing H, signing it and deriving keys happen once for all methods, in `exchange/`.
 //!
 //! To add one: a file here with a `pub static`, and its line in [`ALL`].
 
 pub mod curve25519;
+mod dh;
+pub mod dh_group;
+pub mod dh_group_exchange;
 mod ecdh;
 pub mod ecdh_nistp;
 mod hybrid;
 mod mlkem;
 pub mod mlkem768_x25519;
 pub mod mlkem_nistp;
+mod modp;
+mod safe_prime;
 pub mod sntrup761_x25519;
 
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::exchange_hash::{Hash, SharedSecret};
+use crate::moduli::Moduli;
 use crate::wire::rand_core::CryptoRng;
 use crate::wire::{DecodeError, Encode, Tier, Writer, message};
 
@@ -43,6 +50,15 @@ pub static ALL: &[&Method] = &[
     &ecdh_nistp::ECDH_NISTP521,
     &mlkem_nistp::MLKEM768_NISTP256_SHA256,
     &mlkem_nistp::MLKEM1024_NISTP384_SHA384,
+    &dh_group_exchange::GROUP_EXCHANGE_SHA256,
+    &dh_group::GROUP16_SHA512,
+    &dh_group::GROUP18_SHA512,
+    &dh_group::GROUP14_SHA256,
+    &dh_group::GROUP15_SHA512,
+    &dh_group::GROUP17_SHA512,
+    &dh_group::GROUP14_SHA1,
+    &dh_group_exchange::GROUP_EXCHANGE_SHA1,
+    &dh_group::GROUP1_SHA1,
 ];
 
 /// The method with this name.
@@ -62,9 +78,54 @@ pub struct Method {
     /// The hash of the exchange and of key derivation.
     pub hash: Hash,
     /// Makes a client half with fresh secrets.
-    pub client: fn(&mut dyn CryptoRng) -> Box<dyn ClientHalf>,
+    pub client: NewClient,
     /// Makes a server half with fresh secrets.
-    pub server: fn(&mut dyn CryptoRng) -> Box<dyn ServerHalf>,
+    pub server: fn(&Context, &mut dyn CryptoRng) -> Box<dyn ServerHalf>,
+}
+
+/// How a client half is made.
+#[derive(Clone, Copy)]
+pub enum NewClient {
+    /// Of randomness alone: a client makes it while the server's KEXINIT still travels.
+    Ahead(fn(&mut dyn CryptoRng) -> Box<dyn ClientHalf>),
+    /// What it says first depends on what was negotiated.
+    Negotiated(fn(&Context, &mut dyn CryptoRng) -> Box<dyn ClientHalf>),
+}
+
+/// What a half may depend on, beside its randomness.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// The length of the longest key that the agreed ciphers and MACs need, in bits; at most
+    /// [`MAX_STRENGTH_BITS`].
+    pub strength_bits: u32,
+    /// The groups of a server for group exchange.
+    pub moduli: Arc<Moduli>,
+}
+
+/// More strength than this, in bits, is asked of no method.
+pub const MAX_STRENGTH_BITS: u32 = 256;
+
+impl Method {
+    /// A client half with fresh secrets.
+    pub fn client_half(&self, context: &Context, rng: &mut dyn CryptoRng) -> Box<dyn ClientHalf> {
+        match self.client {
+            NewClient::Ahead(make) => make(rng),
+            NewClient::Negotiated(make) => make(context, rng),
+        }
+    }
+
+    /// The same before anything was negotiated, if that can be.
+    pub(crate) fn client_half_ahead(&self, rng: &mut dyn CryptoRng) -> Option<Box<dyn ClientHalf>> {
+        match self.client {
+            NewClient::Ahead(make) => Some(make(rng)),
+            NewClient::Negotiated(_) => None,
+        }
+    }
+
+    /// A server half with fresh secrets.
+    pub fn server_half(&self, context: &Context, rng: &mut dyn CryptoRng) -> Box<dyn ServerHalf> {
+        (self.server)(context, rng)
+    }
 }
 
 impl fmt::Debug for Method {
@@ -92,16 +153,20 @@ pub struct Agreement {
 
 /// The client's side of one exchange; consumed by each step.
 pub trait ClientHalf: Send {
-    /// The payload of the message the client begins with.
+    /// The payload of the message this half begins with.
     fn first_message(&self) -> Vec<u8>;
     /// Takes the server's next message (a payload whose number is 30 to 49).
-    fn receive<'a>(self: Box<Self>, payload: &'a [u8]) -> Result<ClientStep<'a>, MethodError>;
+    fn receive<'a>(
+        self: Box<Self>,
+        payload: &'a [u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<ClientStep<'a>, MethodError>;
 }
 
 /// What a client half made of a message.
 pub enum ClientStep<'a> {
-    /// Send this payload and go on.
-    Send(Vec<u8>, Box<dyn ClientHalf>),
+    /// Go on with this half, whose first message is due.
+    Next(Box<dyn ClientHalf>),
     /// Finished; what the server showed of its host key is still to be checked.
     Agreed(Agreement, HostKeyProof<'a>),
 }
@@ -171,6 +236,29 @@ pub enum MethodError {
     /// A share has a value that would make the secret weak or that no honest peer produces.
     #[error("a share that is {0}")]
     ShareValue(&'static str),
+    /// A group of a size that was not asked for.
+    #[error("a group of {bits} bits where {min} to {max} were asked for")]
+    GroupSize {
+        /// The length of its modulus, in bits.
+        bits: u32,
+        /// The least that was asked for.
+        min: u32,
+        /// The most that was asked for.
+        max: u32,
+    },
+    /// A group in which nothing is safe.
+    #[error("a group {0}")]
+    Group(&'static str),
+    /// A request for a group that cannot be met: contradictory bounds, or none of our sizes between them.
+    #[error("a request for a group of {min} to {max} bits, best of {n}, that cannot be met")]
+    GroupRequest {
+        /// The least it takes, in bits.
+        min: u32,
+        /// What it would like, in bits.
+        n: u32,
+        /// The most it takes, in bits.
+        max: u32,
+    },
 }
 
 message! {
@@ -206,4 +294,4 @@ pub(crate) fn ecdh_reply(server_share: &[u8]) -> ReplyForm {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,9 +12,9 @@
 use sntrup761::{CIPHERTEXT_SIZE, Ciphertext, DecapsulationKey, EncapsulationKey, PUBLIC_KEY_SIZE};
 use zeroize::Zeroizing;
 
-use super::Method;
 use super::curve25519::X25519;
 use super::hybrid::{self, Kem};
+use super::{Method, NewClient};
 use crate::exchange_hash::Hash;
 use crate::wire::Tier;
 use crate::wire::rand_core::CryptoRng;
@@ -25,8 +25,8 @@ pub static SNTRUP761_X25519_SHA512: Method = Method {
     tier: Tier::Recommended,
     is_post_quantum: true,
     hash: Hash::SHA512,
-    client: |rng| hybrid::client::<Sntrup761, X25519>(Hash::SHA512, rng),
-    server: |rng| hybrid::server::<Sntrup761, X25519>(Hash::SHA512, rng),
+    client: NewClient::Ahead(|rng| hybrid::client::<Sntrup761, X25519>(Hash::SHA512, rng)),
+    server: |_, rng| hybrid::server::<Sntrup761, X25519>(Hash::SHA512, rng),
 };
 
 /// The same under the name OpenSSH gave it; the only one that OpenSSH 8.5 to 9.8 know.
@@ -35,8 +35,8 @@ pub static SNTRUP761_X25519_SHA512_OPENSSH: Method = Method {
     tier: Tier::Recommended,
     is_post_quantum: true,
     hash: Hash::SHA512,
-    client: |rng| hybrid::client::<Sntrup761, X25519>(Hash::SHA512, rng),
-    server: |rng| hybrid::server::<Sntrup761, X25519>(Hash::SHA512, rng),
+    client: NewClient::Ahead(|rng| hybrid::client::<Sntrup761, X25519>(Hash::SHA512, rng)),
+    server: |_, rng| hybrid::server::<Sntrup761, X25519>(Hash::SHA512, rng),
 };
 
 /// Streamlined NTRU Prime with the parameters 761, 4591, 286.

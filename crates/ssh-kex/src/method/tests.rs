@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
 
+use super::modp::Modp;
 use super::*;
 use crate::derive::{KeySource, Purpose};
 use crate::exchange_hash::{SessionId, Transcript};
@@ -16,7 +17,7 @@ fn names_are_unique_and_found() {
         assert!(!ALL[..index].contains(method));
         assert_eq!(find(method.name), Some(*method));
     }
-    assert_eq!(find("diffie-hellman-group1-sha1"), None);
+    assert_eq!(find("rsa2048-sha256"), None);
 }
 
 #[test]
@@ -77,30 +78,91 @@ fn vectors_of(method: &Method) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
+/// Both halves of a method, at the point where the client's share is due.
+struct Halves {
+    client: Box<dyn ClientHalf>,
+    client_rng: Script,
+    server: Box<dyn ServerHalf>,
+    server_rng: Script,
+    /// The numbers of the message with the client's share and of the one with the server's.
+    numbers: [u8; 2],
+}
+
+impl Halves {
+    /// With the randomness of the vectors; what goes before the shares must be what the vectors say.
+    fn new(method: &Method) -> Self {
+        let vectors = vectors_of(method);
+        let context = Context {
+            strength_bits: 128,
+            moduli: Arc::default(),
+        };
+        let mut client_rng = Script(vectors["client_random"].clone());
+        let mut server_rng = Script(vectors["server_random"].clone());
+        let client = method.client_half(&context, &mut client_rng);
+        let server = method.server_half(&context, &mut server_rng);
+        let mut halves = Self {
+            client,
+            client_rng,
+            server,
+            server_rng,
+            numbers: [30, 31],
+        };
+        if let Some(request) = vectors.get("request") {
+            assert_eq!(halves.client.first_message(), *request, "{method:?}");
+            let Ok(ServerStep::Send(group, server)) = halves.server.receive(request, &mut halves.server_rng)
+            else {
+                panic!("{method:?}: the server half sent no group")
+            };
+            assert_eq!(group, vectors["group"], "{method:?}");
+            let Ok(ClientStep::Next(client)) = halves.client.receive(&group, &mut halves.client_rng) else {
+                panic!("{method:?}: the client half did not take the group")
+            };
+            (halves.client, halves.server, halves.numbers) = (client, server, [32, 33]);
+        }
+        halves
+    }
+}
+
+/// A client's message with its share: a string or, which is the same on the wire, an mpint.
+fn init(number: u8, share: &[u8]) -> Vec<u8> {
+    [&[number][..], &share.to_bytes()].concat()
+}
+
+/// A server's message with its share.
+fn reply(number: u8, host_key: &[u8], share: &[u8], signature: &[u8]) -> Vec<u8> {
+    let form = ReplyForm {
+        number,
+        middle: share.to_bytes(),
+    };
+    form.fill(host_key, signature)
+}
+
 #[test]
 fn every_method_agrees_with_its_vectors() {
     for method in ALL {
         let vectors = vectors_of(method);
         let text = |name| std::str::from_utf8(&vectors[name]).unwrap();
-        let mut client_rng = Script(vectors["client_random"].clone());
-        let mut server_rng = Script(vectors["server_random"].clone());
-        let client = (method.client)(&mut client_rng);
-        let init = client.first_message();
-        assert_eq!(
-            KexEcdhInit::from_bytes(&init).unwrap().client_share,
-            vectors["client_share"]
-        );
-
-        let server = (method.server)(&mut server_rng);
-        let Ok(ServerStep::Agreed(of_server, form)) = server.receive(&init, &mut server_rng) else {
+        let Halves {
+            client,
+            mut client_rng,
+            server,
+            mut server_rng,
+            numbers,
+        } = Halves::new(method);
+        let said = client.first_message();
+        assert_eq!(said, init(numbers[0], &vectors["client_share"]), "{method:?}");
+        let Ok(ServerStep::Agreed(of_server, form)) = server.receive(&said, &mut server_rng) else {
             panic!("{method:?}: the server half did not agree")
         };
-        let reply = form.fill(&vectors["host_key"], b"signature");
-        assert_eq!(
-            KexEcdhReply::from_bytes(&reply).unwrap().server_share,
-            vectors["server_share"]
+        let said = form.fill(&vectors["host_key"], b"signature");
+        let expected = reply(
+            numbers[1],
+            &vectors["host_key"],
+            &vectors["server_share"],
+            b"signature",
         );
-        let Ok(ClientStep::Agreed(of_client, proof)) = client.receive(&reply) else {
+        assert_eq!(said, expected, "{method:?}");
+        let Ok(ClientStep::Agreed(of_client, proof)) = client.receive(&said, &mut client_rng) else {
             panic!("{method:?}: the client half did not agree")
         };
         assert_eq!(
@@ -158,25 +220,24 @@ fn check_keys(vectors: &BTreeMap<String, Vec<u8>>, source: &dyn Fn(SessionId) ->
     }
 }
 
-/// What both halves of every method say to a share that is `share`.
+/// What both halves of a method say to these shares.
 fn refusals(method: &Method, of_client: &[u8], of_server: &[u8]) -> [Option<MethodError>; 2] {
-    let vectors = vectors_of(method);
-    let mut rng = Script(vectors["server_random"].clone());
-    let server = (method.server)(&mut rng);
-    let init = KexEcdhInit {
-        client_share: of_client,
-    }
-    .to_bytes();
-    let by_server = server.receive(&init, &mut rng).err();
-    let client = (method.client)(&mut Script(vectors["client_random"].clone()));
-    let reply = ecdh_reply(of_server).fill(b"", b"");
-    let by_client = client.receive(&reply).err();
+    let mut halves = Halves::new(method);
+    let [init_number, reply_number] = halves.numbers;
+    let init = init(init_number, of_client);
+    let by_server = halves.server.receive(&init, &mut halves.server_rng).err();
+    let reply = reply(reply_number, b"", of_server, b"");
+    let by_client = halves.client.receive(&reply, &mut halves.client_rng).err();
     [by_server, by_client]
+}
+
+fn is_diffie_hellman(method: &Method) -> bool {
+    method.name.starts_with("diffie-hellman-")
 }
 
 #[test]
 fn shares_of_the_wrong_length_are_refused() {
-    for method in ALL {
+    for method in ALL.iter().filter(|method| !is_diffie_hellman(method)) {
         let vectors = vectors_of(method);
         let (client, server) = (&vectors["client_share"], &vectors["server_share"]);
         assert_eq!(refusals(method, client, server), [None, None]);
@@ -356,25 +417,122 @@ fn encapsulation_keys_with_unreduced_coefficients_are_refused() {
     }
 }
 
+/// The prime of a Diffie-Hellman method's vectors, as an unsigned number of whole bytes.
+fn prime_of(method: &Method) -> Vec<u8> {
+    let group = match method.name {
+        "diffie-hellman-group1-sha1" => modp::Group1::group(),
+        "diffie-hellman-group14-sha1" | "diffie-hellman-group14-sha256" => modp::Group14::group(),
+        "diffie-hellman-group16-sha512" => modp::Group16::group(),
+        "diffie-hellman-group17-sha512" => modp::Group17::group(),
+        "diffie-hellman-group18-sha512" => modp::Group18::group(),
+        _ => modp::Group15::group(),
+    };
+    group.modulus_bytes()
+}
+
 #[test]
-fn other_messages_of_the_range_are_refused() {
-    for method in ALL {
-        for number in (30..=49).filter(|number| *number != 30) {
-            let mut rng = Script(vectors_of(method)["server_random"].clone());
-            let server = (method.server)(&mut rng);
-            let refusal = server.receive(&[number, 0, 0, 0, 0], &mut rng).err();
-            assert!(matches!(
-                refusal,
-                Some(MethodError::Malformed(DecodeError::WrongMessage { .. }))
-            ));
+fn numbers_that_would_fix_the_secret_are_refused_by_both_halves_of_every_method() {
+    for method in ALL.iter().filter(|method| is_diffie_hellman(method)) {
+        let vectors = vectors_of(method);
+        let (client, server) = (&vectors["client_share"], &vectors["server_share"]);
+        assert_eq!(refusals(method, client, server), [None, None], "{method:?}");
+        let prime = prime_of(method);
+        let near = |change: i16| {
+            // The lowest bits of these primes are ones: a change by one carries into nothing below the third byte.
+            let mut number = prime.clone();
+            let mut carry = change;
+            for byte in number.iter_mut().rev() {
+                let value = i16::from(*byte) + carry;
+                *byte = u8::try_from(value.rem_euclid(256)).unwrap();
+                carry = value.div_euclid(256);
+            }
+            [&[0], &number[..]].concat()
+        };
+        let huge = vec![0x7f; 16 * 1024];
+        // 0, 1, p - 1, p, p + 1; one bit longer than p; far longer.
+        for number in [
+            vec![],
+            vec![1],
+            near(-1),
+            near(0),
+            near(1),
+            [&[1], &prime[..]].concat(),
+            huge,
+        ] {
+            for refusal in refusals(method, &number, &number) {
+                assert_eq!(
+                    refusal,
+                    Some(MethodError::ShareValue("not between 1 and p - 1")),
+                    "{method:?} {number:02x?}"
+                );
+            }
         }
-        for number in (30..=49).filter(|number| *number != 31) {
-            let client = (method.client)(&mut Script(vectors_of(method)["client_random"].clone()));
-            let refusal = client.receive(&[number, 0, 0, 0, 0]).err();
-            assert!(matches!(
-                refusal,
-                Some(MethodError::Malformed(DecodeError::WrongMessage { .. }))
-            ));
+        // -1, a padded 2, the highest number as a negative one.
+        for number in [&[0xff][..], &[0, 2], &prime] {
+            for refusal in refusals(method, number, number) {
+                assert!(
+                    matches!(refusal, Some(MethodError::Malformed(DecodeError::BadMpint(_)))),
+                    "{method:?} {number:02x?}: {refusal:?}"
+                );
+            }
+        }
+        // 2 and p - 2 are as good as any other.
+        for number in [vec![2], near(-2)] {
+            assert_eq!(refusals(method, &number, &number), [None, None], "{method:?}");
         }
     }
 }
+
+#[test]
+fn other_messages_of_the_range_are_refused() {
+    for method in ALL {
+        let wrong = |due: u8| (30..=49).filter(move |number| *number != due);
+        let is_refused = |refusal: Option<MethodError>| {
+            matches!(
+                refusal,
+                Some(MethodError::Malformed(DecodeError::WrongMessage { .. }))
+            )
+        };
+        for number in wrong(Halves::new(method).numbers[0]) {
+            let mut halves = Halves::new(method);
+            let payload = [number, 0, 0, 0, 0];
+            let refusal = halves.server.receive(&payload, &mut halves.server_rng).err();
+            assert!(is_refused(refusal), "{method:?} {number}");
+        }
+        for number in wrong(Halves::new(method).numbers[1]) {
+            let mut halves = Halves::new(method);
+            let payload = [number, 0, 0, 0, 0];
+            let refusal = halves.client.receive(&payload, &mut halves.client_rng).err();
+            assert!(is_refused(refusal), "{method:?} {number}");
+        }
+    }
+}
+
+/// Random enough for a primality test, and the same every time.
+pub(crate) struct Counter(pub(crate) u64);
+
+impl TryRng for Counter {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let [first, second, third, fourth, ..] = self.try_next_u64()?.to_le_bytes();
+        Ok(u32::from_le_bytes([first, second, third, fourth]))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in target.chunks_mut(32) {
+            self.0 += 1;
+            let digest = Hash::SHA256.digest(&[&self.0.to_be_bytes()]);
+            chunk.copy_from_slice(&digest.as_ref()[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Counter {}

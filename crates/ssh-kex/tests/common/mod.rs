@@ -12,8 +12,8 @@ use ssh_kex::keys::{PrivateKey, PublicKey, Signer};
 use ssh_kex::wire::rand_core::{CryptoRng, Rng, SeedableRng};
 use ssh_kex::wire::{Layer, Packet, number};
 use ssh_kex::{
-    Config, DebugMessage, Error, Extensions, Handshake, HandshakeEvent, HostKeyOffer, HostKeyVerdict, Role,
-    Transport, TransportEvent,
+    Config, DebugMessage, Error, Extensions, Handshake, HandshakeEvent, HostKeyOffer, HostKeyVerdict,
+    Preferences, Preset, Role, Transport, TransportEvent,
 };
 
 /// A generator that gives the same numbers every time.
@@ -31,6 +31,14 @@ pub(crate) fn host_key(seed: u64) -> PrivateKey {
 
 pub(crate) fn signers(seed: u64) -> Vec<Arc<dyn Signer>> {
     vec![Arc::new(host_key(seed))]
+}
+
+/// A configuration that offers every algorithm.
+pub(crate) fn everything() -> Config {
+    Config {
+        preferences: Preferences::preset(Preset::Legacy),
+        ..Config::default()
+    }
 }
 
 /// What a seat does when a host key is offered.

@@ -1,10 +1,11 @@
 //! A peer played by hand: it frames, hashes and derives by itself (with `sha2`, not with what is being tested), so it can
 //! do what no honest peer does, and at every step of an exchange.
 
+use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use ssh_kex::keys::{PrivateKey, PublicKey, algorithm};
 use ssh_kex::messages::{Disconnect, KexInit};
-use ssh_kex::method::{ClientHalf, ClientStep, Method, ServerStep, find};
+use ssh_kex::method::{ClientHalf, ClientStep, Context, Method, ServerStep, find};
 use ssh_kex::wire::bytes::Buf;
 use ssh_kex::wire::rand_core::Rng;
 use ssh_kex::wire::{
@@ -242,19 +243,36 @@ impl Raw {
     pub(crate) fn say_share(&mut self, seat: &mut Seat) {
         let payload = match self.role {
             Role::Client => {
-                let half = (self.traits.method.client)(&mut self.rng);
+                let mut half = self.traits.method.client_half(&context(), &mut self.rng);
+                if has_group(self.traits.method) {
+                    self.send(&half.first_message(), seat);
+                    let group = self.expect(31);
+                    let Ok(ClientStep::Next(next)) = half.receive(&group.payload, &mut self.rng) else {
+                        panic!("the server's group is refused")
+                    };
+                    half = next;
+                }
                 let first = half.first_message();
                 self.half = Some(half);
                 first
             }
-            Role::Server => self.reply(),
+            Role::Server => self.reply(seat),
         };
         self.send(&payload, seat);
     }
 
-    fn reply(&mut self) -> Vec<u8> {
-        let init = self.expect(30);
-        let half = (self.traits.method.server)(&mut self.rng);
+    fn reply(&mut self, seat: &mut Seat) -> Vec<u8> {
+        let mut half = self.traits.method.server_half(&context(), &mut self.rng);
+        let mut share_number = 30;
+        if has_group(self.traits.method) {
+            let request = self.expect(34);
+            let Ok(ServerStep::Send(group, next)) = half.receive(&request.payload, &mut self.rng) else {
+                panic!("the client's request is refused")
+            };
+            self.send(&group, seat);
+            (half, share_number) = (next, 32);
+        }
+        let init = self.expect(share_number);
         let Ok(ServerStep::Agreed(agreement, form)) = half.receive(&init.payload, &mut self.rng) else {
             panic!("the client's share is refused")
         };
@@ -272,9 +290,9 @@ impl Raw {
 
     /// As a client: the reply, its signature, and NEWKEYS behind it.
     pub(crate) fn read_reply(&mut self) {
-        let reply = self.expect(31);
+        let reply = self.expect(if has_group(self.traits.method) { 33 } else { 31 });
         let half = self.half.take().unwrap();
-        let Ok(ClientStep::Agreed(agreement, proof)) = half.receive(&reply.payload) else {
+        let Ok(ClientStep::Agreed(agreement, proof)) = half.receive(&reply.payload, &mut self.rng) else {
             panic!("the server's reply is refused")
         };
         let key = PublicKey::from_blob(proof.host_key).unwrap();
@@ -373,12 +391,23 @@ impl Raw {
     }
 }
 
+/// Whether the group is agreed on first.
+fn has_group(method: &Method) -> bool {
+    method.name.contains("group-exchange")
+}
+
+/// For a client that asks for a group of 2048 bits.
+fn context() -> Context {
+    Context::default()
+}
+
 /// With the hash the method's name says (RFC 5656 §6.2.1 for those that only name a curve).
 fn digest(method: &Method, parts: &[&[u8]]) -> Vec<u8> {
     let all = parts.concat();
     match method.name {
         "ecdh-sha2-nistp384" => Sha384::digest(all).to_vec(),
         "ecdh-sha2-nistp521" => Sha512::digest(all).to_vec(),
+        name if name.ends_with("-sha1") => Sha1::digest(all).to_vec(),
         name if name.contains("-sha384") => Sha384::digest(all).to_vec(),
         name if name.contains("-sha512") => Sha512::digest(all).to_vec(),
         _ => Sha256::digest(all).to_vec(),

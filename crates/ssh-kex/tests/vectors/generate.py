@@ -7,7 +7,7 @@
         ML-KEM-keyGen-FIPS203 and ML-KEM-encapDecap-FIPS203, each internalProjection.json)
 
 It is an implementation of its own, written from RFC 7748, SEC 1, FIPS 203, the
-NTRU Prime specification and RFC 4253 and sharing no code with the crate, so
+NTRU Prime specification, RFC 3526, RFC 4419 and RFC 4253 and sharing no code with the crate, so
 that agreeing with it means something.
 """
 
@@ -365,6 +365,44 @@ def sntrup_encapsulate(h, key, r_random):
     return c, hash_with(1, inner + c)
 
 
+# --- RFC 3526: numbered groups -----------------------------------------------------------------------------------------
+
+
+def pi(bits):
+    """The integer part of 2^bits times pi, by Machin's formula."""
+    def arctan(of):
+        power = total = (1 << bits + 64) // of
+        for i in range(3, 2 * bits, 2):
+            power //= of * of
+            total += power // i if i % 4 == 1 else -(power // i)
+        return total
+    return 4 * (4 * arctan(5) - arctan(239)) >> 64
+
+
+def modp(bits, c):
+    p = 2**bits - 2 ** (bits - 64) - 1 + 2**64 * (pi(bits - 130) + c)
+    assert pow(2, p - 1, p) == 1 and pow(2, (p - 1) // 2 - 1, (p - 1) // 2) == 1, "not a safe prime"
+    return p
+
+
+GROUPS = {
+    number: modp(bits, c)
+    for number, bits, c in [
+        (1, 1024, 129093),
+        (14, 2048, 124476),
+        (15, 3072, 1690314),
+        (16, 4096, 240904),
+        (17, 6144, 929484),
+        (18, 8192, 4743158),
+    ]
+}
+
+
+def exponent(random):
+    """512 bits, of which the first is set."""
+    return int.from_bytes(random, "big") | 1 << 511
+
+
 # --- RFC 4253 §7.2 and §8 -----------------------------------------------------------------------------------------------
 
 def string(data):
@@ -464,6 +502,31 @@ def sntrup761x25519(name, source, seed, client_secret, server_secret):
     write(name, source, {**lines, **finish(string(client) + string(server), string(secret), hashlib.sha512)})
 
 
+def unsigned(number):
+    return mpint(number.to_bytes(number.bit_length() // 8 + 1, "big"))
+
+
+def diffie_hellman(name, source, p, hash, server_random=None, sizes=None):
+    """In a numbered group or, with the sizes of a request, in the group that answers it."""
+    client_random = hashlib.sha512(f"client {name}".encode()).digest()
+    server_random = server_random or hashlib.sha512(f"server {name}".encode()).digest()
+    x, y = exponent(client_random), exponent(server_random)
+    e, f = pow(2, x, p), pow(2, y, p)
+    assert pow(f, x, p) == pow(e, y, p)
+    lines = {
+        "client_random": client_random,
+        "server_random": server_random,
+        "client_share": unsigned(e)[4:],
+        "server_share": unsigned(f)[4:],
+    }
+    before = b""
+    if sizes:
+        request, group = struct.pack(">III", *sizes), unsigned(p) + unsigned(2)
+        lines |= {"request": b"\x22" + request, "group": b"\x1f" + group}
+        before = request + group
+    write(name, source, {**lines, **finish(before + unsigned(e) + unsigned(f), unsigned(pow(f, x, p)), hash)})
+
+
 # RFC 7748 §6.1.
 ALICE = bytes.fromhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")
 BOB = bytes.fromhex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")
@@ -558,6 +621,28 @@ def main():
               "RFC 7748 section 6.1.", HASHED]
     sntrup761x25519("sntrup761x25519-sha512", source, b"one", ALICE, BOB)
     sntrup761x25519("sntrup761x25519-sha512@openssh.com", source, b"other", BOB, ALICE)
+
+    # As above, a secret whose mpint is shorter than p and has a sign byte.
+    p, name = GROUPS[14], "diffie-hellman-group14-sha256"
+    e = pow(2, exponent(hashlib.sha512(f"client {name}".encode()).digest()), p)
+    server = next(
+        seed
+        for seed in (hashlib.sha512(i.to_bytes(4, "big")).digest() for i in range(1 << 16))
+        if pow(e, exponent(seed), p) >> 2032 in range(0x80, 0x100)
+    )
+    numbered = "Group {}: RFC 3526, its prime computed from the formula there and tested. Exponents: SHA-512 of a word, powers: Python."
+    second = "RFC 2409 section 6.2"
+    source = [numbered.format(14), "The server's exponent was searched so that the secret begins with a zero byte followed by",
+              "one with its high bit set, which tests the mpint.", HASHED]
+    diffie_hellman(name, source, p, hashlib.sha256, server)
+    for number, hash in (15, "sha512"), (16, "sha512"), (17, "sha512"), (18, "sha512"), (14, "sha1"), (1, "sha1"):
+        source = [numbered.format(number).replace("RFC 3526", second if number == 1 else "RFC 3526"), HASHED]
+        diffie_hellman(f"diffie-hellman-group{number}-{hash}", source, GROUPS[number], getattr(hashlib, hash))
+    for hash in "sha256", "sha1":
+        source = ["A client whose ciphers want 128 bits of strength, a server with no groups but those of RFC 3526.",
+                  numbered.format(15), HASHED]
+        name = f"diffie-hellman-group-exchange-{hash}"
+        diffie_hellman(name, source, GROUPS[15], getattr(hashlib, hash), sizes=(2048, 3072, 8192))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 use bytes::Buf;
 use chacha20::ChaCha20Rng;
 use ssh_client::kex::messages::{Disconnect, KexInit};
-use ssh_client::kex::method::{self, ClientHalf, ClientStep, Method, ServerStep};
+use ssh_client::kex::method::{self, ClientHalf, ClientStep, Context, Method, ServerStep};
 use ssh_client::kex::{Agreement, Hash, Role, SharedSecret, ext_info, strict};
 use ssh_client::keys::PrivateKey;
 use ssh_client::wire::rand_core::{Rng, SeedableRng};
@@ -343,7 +343,7 @@ impl Peer {
 
     /// As a client: the first message of the method, of a fresh half.
     pub fn share(&mut self) -> Vec<u8> {
-        let half = (self.traits.method.client)(&mut self.rng);
+        let half = self.traits.method.client_half(&Context::default(), &mut self.rng);
         let first = half.first_message();
         self.half = Some(half);
         first
@@ -358,12 +358,12 @@ impl Peer {
         loop {
             let packet = self.next(target).expect("an answer to the share");
             match half
-                .receive(&packet.payload)
+                .receive(&packet.payload, &mut self.rng)
                 .unwrap_or_else(|error| panic!("message {} in answer to the share: {error}", packet.number()))
             {
-                ClientStep::Send(payload, next) => {
+                ClientStep::Next(next) => {
                     half = next;
-                    self.say(&payload, target);
+                    self.say(&half.first_message(), target);
                 }
                 ClientStep::Agreed(agreement, proof) => {
                     self.prepare_keys(&agreement, proof.host_key);
@@ -379,7 +379,7 @@ impl Peer {
     /// # Panics
     /// What comes is not what the method says.
     pub fn reply(&mut self, target: &mut dyn Target) -> Vec<u8> {
-        let mut half = (self.traits.method.server)(&mut self.rng);
+        let mut half = self.traits.method.server_half(&Context::default(), &mut self.rng);
         loop {
             let packet = self.next(target).expect("the client's share");
             match half

@@ -1,0 +1,256 @@
+//! The groups that RFCs give a number: moduli of the form 2ⁿ - 2ⁿ⁻⁶⁴ - 1 + 2⁶⁴ · (⌊2ⁿ⁻¹³⁰ π⌋ + c), safe primes all (RFC 2409 §6.2,
+//! RFC 3526 §3 to §7), with the generator 2. What their arithmetic needs is computed once for the process.
+
+use std::sync::OnceLock;
+
+use super::dh::Group;
+
+/// A group with a number.
+pub(super) trait Modp: 'static {
+    /// The group.
+    fn group() -> &'static Group;
+}
+
+macro_rules! modp {
+    ($($(#[$meta:meta])* $name:ident $bits:literal $prime:literal)*) => {$(
+        $(#[$meta])*
+        pub(super) struct $name;
+
+        impl Modp for $name {
+            fn group() -> &'static Group {
+                static GROUP: OnceLock<Group> = OnceLock::new();
+                GROUP.get_or_init(|| Group::numbered($prime, $bits))
+            }
+        }
+    )*};
+}
+
+modp! {
+    /// RFC 2409 §6.2, 1024 bits: within reach of who can spend enough, for peers that have nothing else.
+    Group1 1024 "\
+        FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
+        EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED\
+        EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE65381FFFFFFFFFFFFFFFF"
+    /// RFC 3526 §3, 2048 bits.
+    Group14 2048 "\
+        FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
+        EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED\
+        EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3DC2007CB8A163BF0598DA48361C55D39A69163FA8FD24CF5F\
+        83655D23DCA3AD961C62F356208552BB9ED529077096966D670C354E4ABC9804F1746C08CA18217C32905E462E36CE3B\
+        E39E772C180E86039B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF6955817183995497CEA956AE515D2261898FA0510\
+        15728E5A8AACAA68FFFFFFFFFFFFFFFF"
+    /// RFC 3526 §4, 3072 bits.
+    Group15 3072 "\
+        FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
+        EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED\
+        EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3DC2007CB8A163BF0598DA48361C55D39A69163FA8FD24CF5F\
+        83655D23DCA3AD961C62F356208552BB9ED529077096966D670C354E4ABC9804F1746C08CA18217C32905E462E36CE3B\
+        E39E772C180E86039B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF6955817183995497CEA956AE515D2261898FA0510\
+        15728E5A8AAAC42DAD33170D04507A33A85521ABDF1CBA64ECFB850458DBEF0A8AEA71575D060C7DB3970F85A6E1E4C7\
+        ABF5AE8CDB0933D71E8C94E04A25619DCEE3D2261AD2EE6BF12FFA06D98A0864D87602733EC86A64521F2B18177B200C\
+        BBE117577A615D6C770988C0BAD946E208E24FA074E5AB3143DB5BFCE0FD108E4B82D120A93AD2CAFFFFFFFFFFFFFFFF"
+    /// RFC 3526 §5, 4096 bits.
+    Group16 4096 "\
+        FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
+        EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED\
+        EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3DC2007CB8A163BF0598DA48361C55D39A69163FA8FD24CF5F\
+        83655D23DCA3AD961C62F356208552BB9ED529077096966D670C354E4ABC9804F1746C08CA18217C32905E462E36CE3B\
+        E39E772C180E86039B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF6955817183995497CEA956AE515D2261898FA0510\
+        15728E5A8AAAC42DAD33170D04507A33A85521ABDF1CBA64ECFB850458DBEF0A8AEA71575D060C7DB3970F85A6E1E4C7\
+        ABF5AE8CDB0933D71E8C94E04A25619DCEE3D2261AD2EE6BF12FFA06D98A0864D87602733EC86A64521F2B18177B200C\
+        BBE117577A615D6C770988C0BAD946E208E24FA074E5AB3143DB5BFCE0FD108E4B82D120A92108011A723C12A787E6D7\
+        88719A10BDBA5B2699C327186AF4E23C1A946834B6150BDA2583E9CA2AD44CE8DBBBC2DB04DE8EF92E8EFC141FBECAA6\
+        287C59474E6BC05D99B2964FA090C3A2233BA186515BE7ED1F612970CEE2D7AFB81BDD762170481CD0069127D5B05AA9\
+        93B4EA988D8FDDC186FFB7DC90A6C08F4DF435C934063199FFFFFFFFFFFFFFFF"
+    /// RFC 3526 §6, 6144 bits.
+    Group17 6144 "\
+        FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
+        EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED\
+        EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3DC2007CB8A163BF0598DA48361C55D39A69163FA8FD24CF5F\
+        83655D23DCA3AD961C62F356208552BB9ED529077096966D670C354E4ABC9804F1746C08CA18217C32905E462E36CE3B\
+        E39E772C180E86039B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF6955817183995497CEA956AE515D2261898FA0510\
+        15728E5A8AAAC42DAD33170D04507A33A85521ABDF1CBA64ECFB850458DBEF0A8AEA71575D060C7DB3970F85A6E1E4C7\
+        ABF5AE8CDB0933D71E8C94E04A25619DCEE3D2261AD2EE6BF12FFA06D98A0864D87602733EC86A64521F2B18177B200C\
+        BBE117577A615D6C770988C0BAD946E208E24FA074E5AB3143DB5BFCE0FD108E4B82D120A92108011A723C12A787E6D7\
+        88719A10BDBA5B2699C327186AF4E23C1A946834B6150BDA2583E9CA2AD44CE8DBBBC2DB04DE8EF92E8EFC141FBECAA6\
+        287C59474E6BC05D99B2964FA090C3A2233BA186515BE7ED1F612970CEE2D7AFB81BDD762170481CD0069127D5B05AA9\
+        93B4EA988D8FDDC186FFB7DC90A6C08F4DF435C93402849236C3FAB4D27C7026C1D4DCB2602646DEC9751E763DBA37BD\
+        F8FF9406AD9E530EE5DB382F413001AEB06A53ED9027D831179727B0865A8918DA3EDBEBCF9B14ED44CE6CBACED4BB1B\
+        DB7F1447E6CC254B332051512BD7AF426FB8F401378CD2BF5983CA01C64B92ECF032EA15D1721D03F482D7CE6E74FEF6\
+        D55E702F46980C82B5A84031900B1C9E59E7C97FBEC7E8F323A97A7E36CC88BE0F1D45B7FF585AC54BD407B22B4154AA\
+        CC8F6D7EBF48E1D814CC5ED20F8037E0A79715EEF29BE32806A1D58BB7C5DA76F550AA3D8A1FBFF0EB19CCB1A313D55C\
+        DA56C9EC2EF29632387FE8D76E3C0468043E8F663F4860EE12BF2D5B0B7474D6E694F91E6DCC4024FFFFFFFFFFFFFFFF"
+    /// RFC 3526 §7, 8192 bits.
+    Group18 8192 "\
+        FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD129024E088A67CC74020BBEA63B139B22514A08798E3404DD\
+        EF9519B3CD3A431B302B0A6DF25F14374FE1356D6D51C245E485B576625E7EC6F44C42E9A637ED6B0BFF5CB6F406B7ED\
+        EE386BFB5A899FA5AE9F24117C4B1FE649286651ECE45B3DC2007CB8A163BF0598DA48361C55D39A69163FA8FD24CF5F\
+        83655D23DCA3AD961C62F356208552BB9ED529077096966D670C354E4ABC9804F1746C08CA18217C32905E462E36CE3B\
+        E39E772C180E86039B2783A2EC07A28FB5C55DF06F4C52C9DE2BCBF6955817183995497CEA956AE515D2261898FA0510\
+        15728E5A8AAAC42DAD33170D04507A33A85521ABDF1CBA64ECFB850458DBEF0A8AEA71575D060C7DB3970F85A6E1E4C7\
+        ABF5AE8CDB0933D71E8C94E04A25619DCEE3D2261AD2EE6BF12FFA06D98A0864D87602733EC86A64521F2B18177B200C\
+        BBE117577A615D6C770988C0BAD946E208E24FA074E5AB3143DB5BFCE0FD108E4B82D120A92108011A723C12A787E6D7\
+        88719A10BDBA5B2699C327186AF4E23C1A946834B6150BDA2583E9CA2AD44CE8DBBBC2DB04DE8EF92E8EFC141FBECAA6\
+        287C59474E6BC05D99B2964FA090C3A2233BA186515BE7ED1F612970CEE2D7AFB81BDD762170481CD0069127D5B05AA9\
+        93B4EA988D8FDDC186FFB7DC90A6C08F4DF435C93402849236C3FAB4D27C7026C1D4DCB2602646DEC9751E763DBA37BD\
+        F8FF9406AD9E530EE5DB382F413001AEB06A53ED9027D831179727B0865A8918DA3EDBEBCF9B14ED44CE6CBACED4BB1B\
+        DB7F1447E6CC254B332051512BD7AF426FB8F401378CD2BF5983CA01C64B92ECF032EA15D1721D03F482D7CE6E74FEF6\
+        D55E702F46980C82B5A84031900B1C9E59E7C97FBEC7E8F323A97A7E36CC88BE0F1D45B7FF585AC54BD407B22B4154AA\
+        CC8F6D7EBF48E1D814CC5ED20F8037E0A79715EEF29BE32806A1D58BB7C5DA76F550AA3D8A1FBFF0EB19CCB1A313D55C\
+        DA56C9EC2EF29632387FE8D76E3C0468043E8F663F4860EE12BF2D5B0B7474D6E694F91E6DBE115974A3926F12FEE5E4\
+        38777CB6A932DF8CD8BEC4D073B931BA3BC832B68D9DD300741FA7BF8AFC47ED2576F6936BA424663AAB639C5AE4F568\
+        3423B4742BF1C978238F16CBE39D652DE3FDB8BEFC848AD922222E04A4037C0713EB57A81A23F0C73473FC646CEA306B\
+        4BCBC8862F8385DDFA9D4B7FA2C087E879683303ED5BDD3A062B3CF5B3A278A66D2A13F83F44F82DDF310EE074AB6A36\
+        4597E899A0255DC164F31CC50846851DF9AB48195DED7EA1B1D510BD7EE74D73FAF36BC31ECFA268359046F4EB879F92\
+        4009438B481C6CD7889A002ED5EE382BC9190DA6FC026E479558E4475677E9AA9E3050E2765694DFC81F56E880B96E71\
+        60C980DD98EDD3DFFFFFFFFFFFFFFFFF"
+}
+
+/// The groups that group exchange falls back on, smallest first: those of RFC 3526.
+pub(super) fn fallbacks() -> [&'static Group; 5] {
+    [
+        Group14::group(),
+        Group15::group(),
+        Group16::group(),
+        Group17::group(),
+        Group18::group(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::method::safe_prime::is_safe_prime;
+
+    fn low(value: u64) -> u32 {
+        u32::try_from(value & u64::from(u32::MAX)).unwrap()
+    }
+
+    /// A large number for the formula alone: base 2³², least significant limb first.
+    struct Large(Vec<u32>);
+
+    impl Large {
+        fn shifted(value: u32, bits: usize) -> Self {
+            let mut limbs = vec![0; bits / 32 + 2];
+            let value = u64::from(value) << (bits % 32);
+            limbs[bits / 32] = low(value);
+            limbs[bits / 32 + 1] = low(value >> 32);
+            Self(limbs)
+        }
+
+        fn divided(&self, by: u32) -> Self {
+            let mut rest = 0;
+            let mut limbs = self.0.clone();
+            for limb in limbs.iter_mut().rev() {
+                let value = rest << 32 | u64::from(*limb);
+                *limb = low(value / u64::from(by));
+                rest = value % u64::from(by);
+            }
+            Self(limbs)
+        }
+
+        fn multiplied(&self, by: u32) -> Self {
+            let mut carry = 0;
+            let mut limbs = self.0.clone();
+            for limb in &mut limbs {
+                let value = u64::from(*limb) * u64::from(by) + carry;
+                *limb = low(value);
+                carry = value >> 32;
+            }
+            Self(limbs)
+        }
+
+        fn plus(&self, other: &Self) -> Self {
+            let mut carry = 0;
+            let mut limbs = self.0.clone();
+            for (index, limb) in limbs.iter_mut().enumerate() {
+                let value = u64::from(*limb) + u64::from(other.0.get(index).copied().unwrap_or(0)) + carry;
+                *limb = low(value);
+                carry = value >> 32;
+            }
+            Self(limbs)
+        }
+
+        /// Modulo the size of both, which is the same.
+        fn minus(&self, other: &Self) -> Self {
+            let complement = Self(other.0.iter().map(|limb| !limb).collect());
+            self.plus(&complement).plus(&Self(vec![1]))
+        }
+
+        fn shifted_down(&self, bits: usize) -> Self {
+            let at = |index: usize| u64::from(self.0.get(index).copied().unwrap_or(0));
+            let limbs =
+                (bits / 32..self.0.len()).map(|index| low((at(index) | at(index + 1) << 32) >> (bits % 32)));
+            Self(limbs.collect())
+        }
+
+        fn is_zero(&self) -> bool {
+            self.0.iter().all(|limb| *limb == 0)
+        }
+    }
+
+    /// 2^bits · arctan(1/of).
+    fn arctan(of: u32, bits: usize) -> Large {
+        let mut power = Large::shifted(1, bits).divided(of);
+        let mut sum = power.divided(1);
+        for index in 1.. {
+            power = power.divided(of * of);
+            if power.is_zero() {
+                break;
+            }
+            let term = power.divided(2 * index + 1);
+            sum = if index % 2 == 0 {
+                sum.plus(&term)
+            } else {
+                sum.minus(&term)
+            };
+        }
+        sum
+    }
+
+    /// Machin's formula; 64 bits more than asked for take up what is rounded away.
+    fn pi(bits: usize) -> Large {
+        let fine = bits + 64;
+        let quarter = arctan(5, fine).multiplied(4).minus(&arctan(239, fine));
+        quarter.multiplied(4).shifted_down(64)
+    }
+
+    #[test]
+    fn the_primes_are_those_of_their_formula() {
+        for (group, bits, c) in [
+            (Group1::group(), 1024, 129_093),
+            (Group14::group(), 2048, 124_476),
+            (Group15::group(), 3072, 1_690_314),
+            (Group16::group(), 4096, 240_904),
+            (Group17::group(), 6144, 929_484),
+            (Group18::group(), 8192, 4_743_158),
+        ] {
+            // 2ⁿ - 2ⁿ⁻⁶⁴ is 64 ones at the upper end, - 1 makes 64 of the lower end and takes one from what is above.
+            let middle = pi(bits - 130).plus(&Large(vec![c - 1]));
+            let limbs: Vec<u32> = [u32::MAX; 2]
+                .into_iter()
+                .chain(middle.0.iter().copied().chain([0; 4]).take(bits / 32 - 4))
+                .chain([u32::MAX; 2])
+                .collect();
+            let expected: Vec<u8> = limbs.iter().rev().flat_map(|limb| limb.to_be_bytes()).collect();
+            assert_eq!(group.modulus_bytes(), expected, "{bits}");
+            assert_eq!(usize::try_from(group.modulus_bits()).unwrap(), bits);
+            assert_eq!(group.generator_bytes(), [2]);
+        }
+    }
+
+    #[test]
+    fn the_primes_are_safe() {
+        for group in [
+            Group1::group(),
+            Group14::group(),
+            Group15::group(),
+            Group16::group(),
+        ] {
+            assert!(is_safe_prime(
+                group.params(),
+                &mut crate::method::tests::Counter(7)
+            ));
+        }
+    }
+}
