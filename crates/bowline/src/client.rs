@@ -102,6 +102,7 @@ impl Plan {
         let mut config = Config::default();
         let options = &self.options;
         let settings = Settings {
+            preset: options.algorithm_preset,
             kex: options.kex_algorithms.as_deref(),
             ciphers: options.ciphers.as_deref(),
             macs: options.macs.as_deref(),

@@ -1,11 +1,13 @@
 //! The transport's settings, which a client's and a server's configuration name alike.
 
 use ssh_client::config_file::RekeyLimit;
-use ssh_client::kex;
+use ssh_client::kex::{self, Preferences, Preset};
 
 /// What a configuration says about algorithms and keys; `None` leaves the default.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Settings<'a> {
+    /// `AlgorithmPreset`: what the edits begin with.
+    pub(crate) preset: Option<Preset>,
     /// `KexAlgorithms`
     pub(crate) kex: Option<&'a str>,
     /// `Ciphers`
@@ -27,6 +29,9 @@ impl Settings<'_> {
     /// An algorithm nobody knows, by its name.
     pub(crate) fn apply(self, transport: &mut kex::Config) -> Result<(), String> {
         let preferences = &mut transport.preferences;
+        if let Some(preset) = self.preset {
+            *preferences = Preferences::preset(preset);
+        }
         let edits = [
             self.kex.map(|list| preferences.edit_kex(list)),
             self.ciphers.map(|list| preferences.edit_ciphers(list)),
@@ -72,6 +77,26 @@ mod tests {
             ["aes256-gcm@openssh.com"]
         );
         assert_eq!(transport.rekey.bytes, 1 << 20);
+        let legacy = "diffie-hellman-group1-sha1";
+        let has = |transport: &kex::Config| transport.preferences.kex.iter().any(|each| each.name == legacy);
+        let edited = |preset, kex| {
+            let mut transport = kex::Config::for_server();
+            let settings = Settings {
+                preset,
+                kex,
+                ..Settings::default()
+            };
+            settings.apply(&mut transport).map(|()| has(&transport))
+        };
+        assert_eq!(edited(None, None), Ok(false));
+        assert_eq!(edited(Some(Preset::Wide), Some("+*")), Ok(false));
+        assert_eq!(edited(Some(Preset::Legacy), None), Ok(true));
+        assert_eq!(
+            edited(Some(Preset::Legacy), Some("-*-sha1")),
+            Ok(false),
+            "an edit of the preset"
+        );
+        assert_eq!(edited(None, Some(legacy)), Ok(true), "named, so wanted");
         let error = Settings {
             kex: Some("curve25519-sha257"),
             ..Settings::default()

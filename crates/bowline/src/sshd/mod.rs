@@ -10,8 +10,10 @@ use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use ssh_client::config_file::LogLevel;
+use ssh_client::kex::{MAX_MODULI_BYTES, Moduli};
 use ssh_server::keys::PrivateKey;
 use ssh_server::{Account, Config, Keepalive, Limits, Listening, Peer, Server};
 use tokio::signal::unix::{SignalKind, signal};
@@ -129,6 +131,19 @@ fn build(options: &Options, account: Account) -> Result<Server<LoginServer>, Str
     builder.build(application).map_err(|error| error.to_string())
 }
 
+/// The groups of a moduli file.
+fn moduli(path: &str) -> Result<Moduli, String> {
+    use std::io::Read;
+    let most = u64::try_from(MAX_MODULI_BYTES)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
+    let mut text = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(most).read_to_end(&mut text))
+        .map_err(|error| format!("{path}: {error}"))?;
+    Moduli::parse(&text).map_err(|error| format!("{path}: {error}"))
+}
+
 fn host_key_files(options: &Options) -> Vec<PathBuf> {
     if options.host_keys.is_empty() {
         return DEFAULT_HOST_KEYS.iter().map(PathBuf::from).collect();
@@ -157,6 +172,7 @@ fn host_key(path: &Path) -> Result<PrivateKey, String> {
 fn config(options: &Options) -> Result<Config, String> {
     let mut config = Config::default();
     let settings = Settings {
+        preset: options.algorithm_preset,
         kex: options.kex_algorithms.as_deref(),
         ciphers: options.ciphers.as_deref(),
         macs: options.macs.as_deref(),
@@ -165,6 +181,9 @@ fn config(options: &Options) -> Result<Config, String> {
         rekey: options.rekey_limit,
     };
     settings.apply(&mut config.transport)?;
+    if let Some(path) = &options.moduli_file {
+        config.transport.moduli = Arc::new(moduli(path)?);
+    }
     if let Some(interval) = options.client_alive_interval {
         let count_max = options
             .client_alive_count_max

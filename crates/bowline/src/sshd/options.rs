@@ -5,13 +5,14 @@ use std::time::Duration;
 use ssh_client::config_file::{
     Line, LogLevel, RekeyLimit, ValueError, log_level, rekey_limit, seconds, split_line, yes_no,
 };
-use ssh_client::kex::nearest;
+use ssh_client::kex::{Preset, nearest};
 use ssh_server::MaxStartups;
 
 /// Settings of the server; `None` and empty lists are what nobody has set. The first value set stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) accept_env: Vec<String>,
+    pub(crate) algorithm_preset: Option<Preset>,
     pub(crate) allow_tcp_forwarding: Option<bool>,
     pub(crate) authorized_keys_files: Option<Vec<String>>,
     pub(crate) ciphers: Option<String>,
@@ -29,6 +30,7 @@ pub(crate) struct Options {
     pub(crate) max_auth_tries: Option<u32>,
     pub(crate) max_sessions: Option<u32>,
     pub(crate) max_startups: Option<MaxStartups>,
+    pub(crate) moduli_file: Option<String>,
     pub(crate) password_authentication: Option<bool>,
     pub(crate) permit_open: Option<Vec<String>>,
     pub(crate) ports: Vec<u16>,
@@ -44,6 +46,10 @@ type Setter = fn(&mut Options, &[String]) -> Result<(), ValueError>;
 const KEYWORDS: &[(&str, usize, Setter)] = &[
     ("AcceptEnv", usize::MAX, |to, from| {
         extend(&mut to.accept_env, from)
+    }),
+    // Not OpenSSH's: which of our lists of algorithms the edits begin with.
+    ("AlgorithmPreset", 1, |to, from| {
+        first(&mut to.algorithm_preset, from, preset)
     }),
     ("AllowTcpForwarding", 1, |to, from| {
         first(&mut to.allow_tcp_forwarding, from, local_forwarding)
@@ -91,6 +97,7 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     ("MaxStartups", 1, |to, from| {
         first(&mut to.max_startups, from, max_startups)
     }),
+    ("ModuliFile", 1, |to, from| first(&mut to.moduli_file, from, text)),
     ("PasswordAuthentication", 1, |to, from| {
         first(&mut to.password_authentication, from, yes_no)
     }),
@@ -202,6 +209,10 @@ fn text(value: &str) -> Result<String, ValueError> {
     }
 }
 
+fn preset(value: &str) -> Result<Preset, ValueError> {
+    value.parse().map_err(|_| wrong(value, "narrow, wide or legacy"))
+}
+
 fn count(value: &str) -> Result<u32, ValueError> {
     value.parse().map_err(|_| wrong(value, "a whole number"))
 }
@@ -298,6 +309,10 @@ mod tests {
             (
                 "HostKey a b",
                 "sshd_config line 1: HostKey takes no more than 1 value(s)",
+            ),
+            (
+                "AlgorithmPreset everything",
+                "sshd_config line 1: AlgorithmPreset: \"everything\" is not narrow, wide or legacy",
             ),
             (
                 "MaxStartups 10:0:5",

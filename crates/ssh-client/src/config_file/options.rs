@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::values::{LogLevel, RekeyLimit, ValueError, log_level, rekey_limit, seconds, yes_no};
 use super::words::{Line, SyntaxError};
+use crate::kex::Preset;
 
 /// `StrictHostKeyChecking`: what happens with a host key that is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum StrictHostKeyChecking {
     reason = "each field is the ssh_config(5) keyword of the same name"
 )]
 pub struct Options {
+    /// Not OpenSSH's: which of our lists of algorithms the edits below begin with.
+    pub algorithm_preset: Option<Preset>,
     pub batch_mode: Option<bool>,
     pub ciphers: Option<String>,
     pub compression: Option<bool>,
@@ -94,6 +97,9 @@ type Setter = fn(&mut Options, &[String]) -> Result<(), ValueError>;
 
 /// Every keyword this client knows, in OpenSSH's spelling, in alphabetical order.
 pub const KEYWORDS: &[(&str, Setter)] = &[
+    ("AlgorithmPreset", |to, from| {
+        first(&mut to.algorithm_preset, from, preset)
+    }),
     ("BatchMode", |to, from| first(&mut to.batch_mode, from, yes_no)),
     ("Ciphers", |to, from| first(&mut to.ciphers, from, text)),
     ("Compression", |to, from| first(&mut to.compression, from, yes_no)),
@@ -214,6 +220,10 @@ fn text(value: &str) -> Result<String, ValueError> {
     }
 }
 
+fn preset(value: &str) -> Result<Preset, ValueError> {
+    value.parse().map_err(|_| wrong(value, "narrow, wide or legacy"))
+}
+
 fn port(value: &str) -> Result<u16, ValueError> {
     value
         .parse()
@@ -284,6 +294,7 @@ mod tests {
     fn every_keyword_takes_a_value_and_keeps_the_first() {
         let mut options = Options::default();
         for (text, second) in [
+            ("AlgorithmPreset narrow", "AlgorithmPreset legacy"),
             ("BatchMode yes", "BatchMode no"),
             ("Ciphers a", "Ciphers b"),
             ("Compression yes", "Compression no"),
@@ -321,6 +332,10 @@ mod tests {
     fn wrong_values_are_named() {
         for (text, expected) in [
             ("Port 0", "Port: \"0\" is not a port from 1 to 65535"),
+            (
+                "AlgorithmPreset broad",
+                "AlgorithmPreset: \"broad\" is not narrow, wide or legacy",
+            ),
             ("BatchMode maybe", "BatchMode: \"maybe\" is not yes or no"),
             ("User", "User needs a value"),
             ("User a b", "User takes one value"),
