@@ -12,6 +12,7 @@
 )]
 
 mod compression;
+mod groups;
 mod identification;
 mod login;
 mod order;

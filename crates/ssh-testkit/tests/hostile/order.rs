@@ -383,6 +383,16 @@ fn b03_state_machine_ecdh_nistp256() {
 }
 
 #[test]
+fn b03_state_machine_dh_group14() {
+    equals_its_specification("diffie-hellman-group14-sha256");
+}
+
+#[test]
+fn b03_state_machine_group_exchange() {
+    equals_its_specification("diffie-hellman-group-exchange-sha256");
+}
+
+#[test]
 fn a_kexinit_without_the_marker_is_not_strict() {
     // What the strict rows above rest on: the peer's traits decide.
     let mut peer = Peer::new(

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 /// The rows shown here: A2, A3 and all of the transport's but those that come with keys.
-const ROWS: [&str; 18] = [
-    "a02", "a03", "b01", "b02", "b03", "b04", "b05", "b07", "b08", "b09", "b10", "b11", "b12", "b15", "b18",
-    "b19", "b20", "b21",
+const ROWS: [&str; 19] = [
+    "a02", "a03", "b01", "b02", "b03", "b04", "b05", "b06", "b07", "b08", "b09", "b10", "b11", "b12", "b15",
+    "b18", "b19", "b20", "b21",
 ];
 
 /// The names of all tests beside this file.
