@@ -4,6 +4,7 @@
 //!  matrix           every algorithm, OpenSSH in both seats
 //!  compression      OpenSSH in both seats, PuTTY
 //!  dead_peers       OpenSSH in both seats, stopped
+//!  diffie_hellman   OpenSSH and asyncssh in both seats: groups and group exchange
 //!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
 //!  openssh_server   our client library     ──▶ OpenSSH's sshd
 //!  python_clients   asyncssh, paramiko     ──▶ our server library
@@ -24,6 +25,7 @@
 mod bulk;
 mod compression;
 mod dead_peers;
+mod diffie_hellman;
 mod echo;
 mod key_types;
 mod matrix;
