@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use bowline_fuzz::protections;
+use bowline_fuzz::{kex, protections};
+use ssh_client::kex::method::{self, ClientStep, ServerStep};
 use ssh_client::keys::PrivateKey;
 use ssh_client::sftp_protocol::messages::{Open, RealPath, Stat};
 use ssh_client::sftp_protocol::{Attributes, OpenFlags};
@@ -42,6 +43,7 @@ fn main() {
     write("known_hosts", "lines", b"# hosts\nexample.org,10.0.0.? ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGgvWCW9HJ+cQdIpxqKMuhguoi8DK+vSMiCvCJdSejfu c\n[h]:2222 ssh-rsa AAAA\n@revoked * ssh-ed25519 AAAA\n|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg= ssh-ed25519 AAAA\n");
     write("authorized_keys", "options", b"restrict,command=\"echo \\\"x\\\"\",from=\"10.0.0.0/8,!10.0.0.1\",permitopen=\"h:22\",expiry-time=\"20300101\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGgvWCW9HJ+cQdIpxqKMuhguoi8DK+vSMiCvCJdSejfu me\n");
     sftp(&write);
+    exchanges(&write);
     sessions(&write);
 }
 
@@ -173,6 +175,67 @@ fn sftp(write: Write<'_>) {
     }
     write("sftp_messages", "requests", &up);
     write("sftp_messages", "replies", &down);
+}
+
+/// One exchange with each method, as each half hears it.
+fn exchanges(write: Write<'_>) {
+    for (choice, method) in (0..).zip(method::ALL) {
+        let mut heard = [vec![choice], vec![choice]];
+        let hear = |heard: &mut Vec<u8>, message: &[u8]| {
+            heard.extend(
+                u16::try_from(message.len())
+                    .expect("a short message")
+                    .to_be_bytes(),
+            );
+            heard.extend_from_slice(message);
+        };
+        // The bodies' own randomness, so that what each half hears is an answer to what it says.
+        let (mut ours, mut theirs) = (kex::rng(), kex::rng());
+        let mut client = method.client_half(&kex::context(), &mut *ours);
+        let mut server = method.server_half(&kex::context(), &mut *theirs);
+        loop {
+            let said = client.first_message();
+            hear(&mut heard[1], &said);
+            let answer = match server.receive(&said, &mut *theirs).expect("an honest message") {
+                ServerStep::Send(answer, next) => {
+                    server = next;
+                    hear(&mut heard[0], &answer);
+                    let step = client.receive(&answer, &mut *ours).expect("an honest message");
+                    let ClientStep::Next(next) = step else {
+                        panic!("agreed on a group")
+                    };
+                    client = next;
+                    continue;
+                }
+                ServerStep::Agreed(_, form) => form.fill(b"host key", b"signature"),
+            };
+            hear(&mut heard[0], &answer);
+            break;
+        }
+        let [client, server] = heard;
+        write("kex_client", method.name, &client);
+        write("kex_server", method.name, &server);
+    }
+    // The same curve in whole machines: a share, and messages that are not due.
+    let whole = u8::try_from(method::ALL.len()).expect("few methods");
+    for (target, number) in [("kex_client", 31), ("kex_server", 30)] {
+        let at = method::ALL
+            .iter()
+            .position(|method| method.name == "curve25519-sha256");
+        let choice = whole + u8::try_from(at.expect("a method")).expect("few methods");
+        let share = [&[number, 0, 0, 0, 32][..], &[9; 32]].concat();
+        let ignored = b"\x02\0\0\0\x01x";
+        let length = |message: &[u8]| u8::try_from(message.len()).expect("a short message");
+        let data = [
+            &[choice, 0, length(ignored)][..],
+            ignored,
+            &[0, length(&share)],
+            &share,
+            &[0, 1, 21],
+        ]
+        .concat();
+        write(target, "machine", &data);
+    }
 }
 
 fn sessions(write: Write<'_>) {

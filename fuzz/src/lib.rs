@@ -5,6 +5,7 @@
 //! memory by a length the bytes merely declare.
 #![forbid(unsafe_code)]
 
+pub mod kex;
 mod sessions;
 
 use ssh_client::keys::authorized_keys::AuthorizedKeys;
@@ -14,6 +15,7 @@ use ssh_client::wire::bytes::BytesMut;
 use ssh_client::wire::identification::{IdentificationReader, Side};
 use ssh_client::wire::{Cipher, MAX_PACKET_BYTES, Mac, Opener, Reader, cipher, compression, mac, protection};
 
+pub use kex::{kex_client, kex_server};
 pub use sessions::{session_client, session_server};
 
 /// Every body by the name of its target.
@@ -27,6 +29,8 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("known_hosts", known_hosts),
     ("authorized_keys", authorized_keys),
     ("sftp_messages", sftp_messages),
+    ("kex_client", kex_client),
+    ("kex_server", kex_server),
     ("session_client", session_client),
     ("session_server", session_server),
 ];
