@@ -286,6 +286,7 @@ impl<'a> Attempt<'a> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let transport = self.exchange_keys(&mut stream).await?;
+        tell_what_was_agreed_on(&transport);
         self.warn_about(transport.negotiated());
         let host_key = transport.host_key().cloned();
         let credentials = std::mem::take(&mut self.credentials);
@@ -403,6 +404,35 @@ impl<'a> Attempt<'a> {
             },
         }
     }
+}
+
+/// For whoever looks for the reason of a failure: who answered, and what stands before the login begins.
+fn tell_what_was_agreed_on(transport: &Transport) {
+    let yes_or_no = |yes| if yes { "yes" } else { "no" };
+    let negotiated = transport.negotiated();
+    // A stranger's text: as a literal, it steers no terminal.
+    tracing::debug!("remote software: {:?}", transport.peer_identification().as_str());
+    tracing::debug!(
+        "kex: {}, host key: {}",
+        negotiated.kex.name,
+        negotiated.host_key.name
+    );
+    for (way, direction) in [
+        ("client->server", &negotiated.outgoing),
+        ("server->client", &negotiated.incoming),
+    ] {
+        tracing::debug!(
+            "{way} cipher: {} MAC: {} compression: {}",
+            direction.cipher.name,
+            direction.mac.map_or("<implicit>", |mac| mac.name),
+            direction.compression.name
+        );
+    }
+    tracing::debug!(
+        "strict key exchange: {}, post-quantum: {}",
+        yes_or_no(negotiated.strict),
+        yes_or_no(negotiated.is_post_quantum())
+    );
 }
 
 fn distrust(address: Address, source: HostKeyError) -> Error {
