@@ -6,13 +6,14 @@ use std::time::Duration;
 use ssh_client::config_file::{self, LogLevel, Options, StrictHostKeyChecking, Tokens, expand};
 use ssh_client::keys::PublicKey;
 use ssh_client::{
-    Answer, Client, Config, Credentials, DEFAULT_KEY_FILES, HostKeys, PasswordQuestion, UnknownHostKey,
+    Answer, Client, Config, Credentials, DEFAULT_KEY_FILES, HostKeys, PasswordQuestion, ShowWarning,
+    UnknownHostKey, Warning,
 };
 
 use crate::arguments::{Common, ConfigFile, Destination, check_host, check_user};
 use crate::log;
 use crate::terminal::{ask_line, ask_secret, complain, harmless};
-use crate::transport::Settings;
+use crate::transport::{Settings, keepalive};
 
 /// Where known hosts are looked for when no file is named; new ones are added to the first.
 const DEFAULT_USER_KNOWN_HOSTS: [&str; 2] = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"];
@@ -27,6 +28,8 @@ pub(crate) struct Plan {
     tokens: Tokens,
     /// So many of the identity files were named on the command line: those must be there.
     named_identities: usize,
+    /// `-q`
+    quiet: bool,
 }
 
 /// Reads the configuration, settles who and where, and starts the log.
@@ -82,6 +85,7 @@ pub(crate) fn plan(common: Common, destination: &Destination) -> Result<Plan, St
         user,
         tokens,
         named_identities,
+        quiet,
     })
 }
 
@@ -94,7 +98,7 @@ impl Plan {
         let client = Client::connect_with(&config, address, &self.user, host_keys, credentials)
             .await
             .map_err(|error| harmless(&error.to_string()))?;
-        tell_what_stands(&client);
+        tracing::debug!("authenticated to {} as {}", client.address(), client.user());
         Ok(client)
     }
 
@@ -110,16 +114,24 @@ impl Plan {
             compression: (options.compression == Some(true)).then_some("^zlib@openssh.com"),
             host_keys: options.host_key_algorithms.as_deref(),
             rekey: options.rekey_limit,
+            version_addendum: options.version_addendum.as_deref(),
         };
         settings.apply(&mut config.transport)?;
-        if let Some(timeout) = options.connect_timeout.filter(|timeout| !timeout.is_zero()) {
+        if options.warn_weak_crypto.unwrap_or(true) && !self.is_quiet() {
+            config.warning = Some(ShowWarning::new(warn));
+        }
+        if let Some(timeout) = options.connect_timeout {
+            // As in OpenSSH, `none` and 0 leave it to the system.
+            let timeout = if timeout.is_zero() { Duration::MAX } else { timeout };
             config.timeouts.connect = timeout;
             config.timeouts.identification = timeout;
             config.timeouts.key_exchange = timeout;
         }
-        if let Some(interval) = options.server_alive_interval {
-            config.keepalive = keepalive(interval, options.server_alive_count_max);
-        }
+        config.keepalive = keepalive(
+            options.server_alive_interval,
+            options.server_alive_count_max,
+            config.keepalive,
+        );
         Ok(config)
     }
 
@@ -209,38 +221,26 @@ impl Plan {
 
     /// Whether anything but errors is to be said.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.options
-            .log_level
-            .is_some_and(|level| level <= LogLevel::Error)
+        let level = self.options.log_level;
+        self.quiet || level.is_some_and(|level| level <= LogLevel::Error)
     }
 }
 
-/// For `-v`: who answered, and what was agreed on.
-fn tell_what_stands(client: &Client) {
-    let negotiated = client.negotiated();
-    tracing::debug!("remote software: {}", harmless(&client.server_identification()));
-    tracing::debug!(
-        "kex: {}, host key: {}",
-        negotiated.kex.name,
-        negotiated.host_key.name
-    );
-    let (out, back) = (&negotiated.outgoing, &negotiated.incoming);
-    let mac = |direction: &ssh_client::kex::Direction| direction.mac.map_or("<implicit>", |mac| mac.name);
-    for (way, direction) in [("client->server", out), ("server->client", back)] {
-        tracing::debug!(
-            "{way} cipher: {} MAC: {} compression: {}",
-            direction.cipher.name,
-            mac(direction),
-            direction.compression.name
-        );
+/// What `WarnWeakCrypto` is about, in words.
+fn warn(warning: &Warning) {
+    match warning {
+        Warning::NotPostQuantum { address, kex } => {
+            complain(&format!(
+                "WARNING: the keys for {} were agreed on with {kex}, which a large quantum computer could undo.",
+                harmless(&address.to_string())
+            ));
+            complain(
+                "Whoever records this session today may be able to read it in some years. A newer server would help;",
+            );
+            complain("the option WarnWeakCrypto=no-pq-kex silences this warning.");
+        }
+        other => tracing::warn!(?other, "a warning without words"),
     }
-    tracing::debug!("authenticated to {} as {}", client.address(), client.user());
-}
-
-fn keepalive(interval: Duration, count_max: Option<u32>) -> Option<ssh_client::Keepalive> {
-    let usual = ssh_client::Keepalive::default();
-    let count_max = count_max.unwrap_or(usual.count_max);
-    (!interval.is_zero()).then_some(ssh_client::Keepalive { interval, count_max })
 }
 
 fn local_user() -> String {

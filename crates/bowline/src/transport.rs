@@ -1,7 +1,11 @@
 //! The transport's settings, which a client's and a server's configuration name alike.
 
-use ssh_client::config_file::RekeyLimit;
+use std::time::Duration;
+
+use ssh_client::Keepalive;
+use ssh_client::config_file::{RekeyLimit, RekeyTime};
 use ssh_client::kex::{self, Preferences, Preset};
+use ssh_client::wire::Identification;
 
 /// What a configuration says about algorithms and keys; `None` leaves the default.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,13 +24,15 @@ pub(crate) struct Settings<'a> {
     pub(crate) host_keys: Option<&'a str>,
     /// `RekeyLimit`
     pub(crate) rekey: Option<RekeyLimit>,
+    /// `VersionAddendum`; empty for `none`
+    pub(crate) version_addendum: Option<&'a str>,
 }
 
 impl Settings<'_> {
     /// Lays the settings over the defaults.
     ///
     /// # Errors
-    /// An algorithm nobody knows, by its name.
+    /// An algorithm nobody knows, by its name; an addendum that cannot be sent.
     pub(crate) fn apply(self, transport: &mut kex::Config) -> Result<(), String> {
         let preferences = &mut transport.preferences;
         if let Some(preset) = self.preset {
@@ -44,10 +50,34 @@ impl Settings<'_> {
         }
         if let Some(limit) = self.rekey {
             transport.rekey.bytes = limit.bytes.unwrap_or(transport.rekey.bytes);
-            transport.rekey.time = limit.time.or(transport.rekey.time);
+            transport.rekey.time = match limit.time {
+                RekeyTime::Default => transport.rekey.time,
+                RekeyTime::Unlimited => None,
+                RekeyTime::After(time) => Some(time),
+            };
+        }
+        if let Some(text) = self.version_addendum.filter(|text| !text.is_empty()) {
+            let line = Identification::ours(transport.identification.software(), Some(text));
+            transport.identification = line.map_err(|error| format!("VersionAddendum: {error}"))?;
         }
         Ok(())
     }
+}
+
+/// When to ask a silent peer for a sign of life, by OpenSSH's two numbers: after how much silence, and how many questions
+/// may stay without an answer, 0 being any number. `None` leaves them to the default; an interval of 0 asks never.
+pub(crate) fn keepalive(
+    interval: Option<Duration>,
+    count_max: Option<u32>,
+    usual: Option<Keepalive>,
+) -> Option<Keepalive> {
+    if interval.is_none() && count_max.is_none() {
+        return usual;
+    }
+    let usual = Keepalive::default();
+    let interval = interval.unwrap_or(usual.interval);
+    let count_max = count_max.unwrap_or(usual.count_max);
+    (!interval.is_zero()).then_some(Keepalive { interval, count_max })
 }
 
 #[cfg(test)]
@@ -59,11 +89,12 @@ mod tests {
         let mut transport = kex::Config::default();
         let rekey = RekeyLimit {
             bytes: Some(1 << 20),
-            time: None,
+            time: RekeyTime::Unlimited,
         };
         let settings = Settings {
             ciphers: Some("aes256-gcm@openssh.com"),
             rekey: Some(rekey),
+            version_addendum: Some("of the house"),
             ..Settings::default()
         };
         settings.apply(&mut transport).unwrap();
@@ -76,7 +107,12 @@ mod tests {
                 .collect::<Vec<_>>(),
             ["aes256-gcm@openssh.com"]
         );
-        assert_eq!(transport.rekey.bytes, 1 << 20);
+        assert_eq!((transport.rekey.bytes, transport.rekey.time), (1 << 20, None));
+        let line = transport.identification.as_str().to_owned();
+        assert!(
+            line.starts_with("SSH-2.0-Bowline_") && line.ends_with(" of the house"),
+            "{line}"
+        );
         let legacy = "diffie-hellman-group1-sha1";
         let has = |transport: &kex::Config| transport.preferences.kex.iter().any(|each| each.name == legacy);
         let edited = |preset, kex| {
@@ -107,5 +143,44 @@ mod tests {
             error.contains("curve25519-sha257") && error.contains("curve25519-sha256"),
             "{error}"
         );
+    }
+    #[test]
+    fn what_is_named_default_or_none_is_left() {
+        let usual = kex::Config::default();
+        let mut transport = usual.clone();
+        let settings = Settings {
+            rekey: Some(RekeyLimit::default()),
+            version_addendum: Some(""),
+            ..Settings::default()
+        };
+        settings.apply(&mut transport).unwrap();
+        assert_eq!(transport.rekey, usual.rekey);
+        assert_eq!(transport.identification.as_str(), usual.identification.as_str());
+    }
+
+    #[test]
+    fn the_longest_addendum_fits_the_line() {
+        let text = "x".repeat(ssh_client::config_file::MAX_ADDENDUM_BYTES);
+        let mut transport = kex::Config::default();
+        let settings = Settings {
+            version_addendum: Some(&text),
+            ..Settings::default()
+        };
+        settings.apply(&mut transport).unwrap();
+        assert!(transport.identification.as_str().ends_with(&text));
+    }
+
+    #[test]
+    fn signs_of_life_are_asked_for_as_openssh_counts() {
+        let seconds = Duration::from_secs;
+        let usual = Some(Keepalive::default());
+        let asked =
+            |interval, count_max| keepalive(interval, count_max, usual).map(|it| (it.interval, it.count_max));
+        assert_eq!(asked(None, None), Some((seconds(15), 3)));
+        assert_eq!(keepalive(None, None, None), None);
+        assert_eq!(asked(Some(seconds(0)), Some(3)), None);
+        assert_eq!(asked(Some(seconds(7)), None), Some((seconds(7), 3)));
+        assert_eq!(asked(Some(seconds(7)), Some(1)), Some((seconds(7), 1)));
+        assert_eq!(asked(None, Some(0)), Some((seconds(15), 0)));
     }
 }

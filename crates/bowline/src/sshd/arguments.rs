@@ -31,7 +31,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) const USAGE: &str =
-    "usage: bowline sshd [-Ddeiqt] [-E logfile] [-f configfile] [-h hostkey] [-o Key=value] [-p port]";
+    "usage: bowline sshd [-Ddeiqt] [-E logfile] [-f configfile] [-g seconds] [-h hostkey]
+                    [-o Key=value] [-p port]";
 
 /// Reads the command line.
 pub(crate) fn parse(words: Vec<OsString>) -> Result<Arguments, String> {
@@ -50,9 +51,10 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Arguments, String> {
                 let file = parser.value().map_err(usage)?;
                 found.config_file = (!file.eq_ignore_ascii_case("none")).then(|| file.into());
             }
-            Short(letter @ ('h' | 'o' | 'p')) => {
+            Short(letter @ ('g' | 'h' | 'o' | 'p')) => {
                 let value = text(parser.value().map_err(usage)?)?;
                 let option = match letter {
+                    'g' => format!("LoginGraceTime \"{value}\""),
                     'h' => format!("HostKey \"{value}\""),
                     'p' => format!("Port \"{value}\""),
                     _ => value,

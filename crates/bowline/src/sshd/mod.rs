@@ -11,11 +11,12 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ssh_client::config_file::LogLevel;
 use ssh_client::kex::{MAX_MODULI_BYTES, Moduli};
 use ssh_server::keys::PrivateKey;
-use ssh_server::{Account, Config, Keepalive, Limits, Listening, Peer, Server};
+use ssh_server::{Account, Config, Limits, Listening, Peer, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::application::LoginServer;
@@ -23,13 +24,13 @@ use self::arguments::Arguments;
 use self::options::Options;
 use crate::log;
 use crate::terminal::complain;
-use crate::transport::Settings;
+use crate::transport::{Settings, keepalive};
 
 /// Tried when no host key is named.
 const DEFAULT_HOST_KEYS: [&str; 1] = ["/etc/ssh/ssh_host_ed25519_key"];
 const DEFAULT_PORT: u16 = 22;
 /// How long connections may go on after the server was asked to end.
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(5);
+const FAREWELL: Duration = Duration::from_secs(5);
 
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     let done = arguments::parse(words.clone()).and_then(|arguments| run(arguments, &words));
@@ -179,17 +180,17 @@ fn config(options: &Options) -> Result<Config, String> {
         compression: (options.compression == Some(false)).then_some("none"),
         host_keys: options.host_key_algorithms.as_deref(),
         rekey: options.rekey_limit,
+        version_addendum: options.version_addendum.as_deref(),
     };
     settings.apply(&mut config.transport)?;
     if let Some(path) = &options.moduli_file {
         config.transport.moduli = Arc::new(moduli(path)?);
     }
-    if let Some(interval) = options.client_alive_interval {
-        let count_max = options
-            .client_alive_count_max
-            .unwrap_or(Keepalive::default().count_max);
-        config.keepalive = (!interval.is_zero()).then_some(Keepalive { interval, count_max });
-    }
+    config.keepalive = keepalive(
+        options.client_alive_interval,
+        options.client_alive_count_max,
+        config.keepalive,
+    );
     config.public_key_login = options.pubkey_authentication.unwrap_or(true);
     config.password_login = options.password_authentication.unwrap_or(false);
     Ok(config)
@@ -202,7 +203,14 @@ fn limits(options: &Options) -> Limits {
         // Who sets the one number that OpenSSH has expects it to be the one that counts.
         limits.max_startups_per_source = u32::MAX;
     }
-    limits.login_grace_time = options.login_grace_time.unwrap_or(limits.login_grace_time);
+    if let Some(time) = options.login_grace_time {
+        // Who sets the one time that OpenSSH has expects it to be the one that counts: a person at a client may think
+        // about the host key while the key exchange waits. And 0 is no limit there.
+        let grace = if time.is_zero() { Duration::MAX } else { time };
+        limits.identification_time = grace;
+        limits.key_exchange_time = grace;
+        limits.login_grace_time = grace;
+    }
     limits.max_auth_tries = options.max_auth_tries.unwrap_or(limits.max_auth_tries);
     if let Some(most) = options.max_sessions {
         limits.max_sessions = usize::try_from(most).unwrap_or(usize::MAX);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ssh_client::config_file::{
-    Line, LogLevel, RekeyLimit, ValueError, log_level, rekey_limit, seconds, split_line, yes_no,
+    Line, LogLevel, RekeyLimit, ValueError, log_level, rekey_limit, seconds, split_line, version_addendum,
+    yes_no,
 };
 use ssh_client::kex::{Preset, nearest};
 use ssh_server::MaxStartups;
@@ -38,6 +39,7 @@ pub(crate) struct Options {
     pub(crate) rekey_limit: Option<RekeyLimit>,
     pub(crate) strict_modes: Option<bool>,
     pub(crate) subsystems: Vec<(String, String)>,
+    pub(crate) version_addendum: Option<String>,
 }
 
 type Setter = fn(&mut Options, &[String]) -> Result<(), ValueError>;
@@ -115,7 +117,7 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     }),
     ("RekeyLimit", 2, |to, from| {
         let limit = rekey_limit(from)?;
-        to.rekey_limit.get_or_insert(limit);
+        to.rekey_limit = Some(to.rekey_limit.map_or(limit, |first| first.or_later(limit)));
         Ok(())
     }),
     ("StrictModes", 1, |to, from| {
@@ -123,6 +125,11 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     }),
     ("Subsystem", usize::MAX, |to, from| {
         subsystem(&mut to.subsystems, from)
+    }),
+    ("VersionAddendum", usize::MAX, |to, from| {
+        let text = version_addendum(from)?;
+        to.version_addendum.get_or_insert(text);
+        Ok(())
     }),
 ];
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::values::{LogLevel, RekeyLimit, ValueError, log_level, rekey_limit, seconds, yes_no};
+use super::values::{
+    LogLevel, RekeyLimit, ValueError, log_level, rekey_limit, seconds, version_addendum, warn_weak_crypto,
+    yes_no,
+};
 use super::words::{Line, SyntaxError};
 use crate::kex::Preset;
 
@@ -54,6 +57,8 @@ pub struct Options {
     pub strict_host_key_checking: Option<StrictHostKeyChecking>,
     pub user: Option<String>,
     pub user_known_hosts_files: Option<Vec<String>>,
+    pub version_addendum: Option<String>,
+    pub warn_weak_crypto: Option<bool>,
 }
 
 /// What is wrong with a setting.
@@ -140,14 +145,14 @@ pub const KEYWORDS: &[(&str, Setter)] = &[
     }),
     ("RekeyLimit", |to, from| {
         let limit = rekey_limit(from)?;
-        to.rekey_limit.get_or_insert(limit);
+        to.rekey_limit = Some(to.rekey_limit.map_or(limit, |first| first.or_later(limit)));
         Ok(())
     }),
     ("ServerAliveCountMax", |to, from| {
         first(&mut to.server_alive_count_max, from, count)
     }),
     ("ServerAliveInterval", |to, from| {
-        first(&mut to.server_alive_interval, from, seconds)
+        first(&mut to.server_alive_interval, from, timeout)
     }),
     ("SetEnv", |to, from| set_env(&mut to.set_env, from)),
     ("StrictHostKeyChecking", |to, from| {
@@ -157,14 +162,23 @@ pub const KEYWORDS: &[(&str, Setter)] = &[
     ("UserKnownHostsFile", |to, from| {
         files(&mut to.user_known_hosts_files, from)
     }),
+    ("VersionAddendum", |to, from| {
+        let text = version_addendum(from)?;
+        to.version_addendum.get_or_insert(text);
+        Ok(())
+    }),
+    ("WarnWeakCrypto", |to, from| {
+        first(&mut to.warn_weak_crypto, from, warn_weak_crypto)
+    }),
 ];
 
 /// Keywords that take more than one argument.
-const LISTS: [&str; 4] = [
+const LISTS: [&str; 5] = [
     "GlobalKnownHostsFile",
     "RekeyLimit",
     "SetEnv",
     "UserKnownHostsFile",
+    "VersionAddendum",
 ];
 
 impl Options {
@@ -318,6 +332,8 @@ mod tests {
             ("StrictHostKeyChecking accept-new", "StrictHostKeyChecking no"),
             ("User a", "User b"),
             ("UserKnownHostsFile none", "UserKnownHostsFile a"),
+            ("VersionAddendum none", "VersionAddendum a b"),
+            ("WarnWeakCrypto no-pq-kex", "WarnWeakCrypto yes"),
         ] {
             let before = options.clone();
             set(&mut options, text).unwrap();

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 /// A value that is not of its keyword's form.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("\"{value}\" is not {wanted}")]
+#[error("{value:?} is not {wanted}")]
 pub struct ValueError {
     /// What was written.
     pub value: String,
@@ -93,13 +93,39 @@ pub fn scaled_bytes(value: &str) -> Result<u64, ValueError> {
     count.checked_mul(scale).ok_or_else(fail)
 }
 
-/// `RekeyLimit`: how much data, and for how long, one set of keys may serve; `None` leaves the default.
+/// For how long one set of keys may serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RekeyTime {
+    /// Nothing was said: the default.
+    #[default]
+    Default,
+    /// `none`, or no time at all: time alone makes no keys old.
+    Unlimited,
+    /// So long.
+    After(Duration),
+}
+
+/// `RekeyLimit`: how much data, and for how long, one set of keys may serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RekeyLimit {
-    /// Bytes in either direction.
+    /// Bytes in either direction; `None` leaves the default.
     pub bytes: Option<u64>,
     /// Time since the last key exchange.
-    pub time: Option<Duration>,
+    pub time: RekeyTime,
+}
+
+impl RekeyLimit {
+    /// What counts when `later` stands behind this one: the first number of bytes, and the first time that is named.
+    #[must_use]
+    pub fn or_later(self, later: Self) -> Self {
+        match self.time {
+            RekeyTime::Default => Self {
+                time: later.time,
+                ..self
+            },
+            RekeyTime::Unlimited | RekeyTime::After(_) => self,
+        }
+    }
 }
 
 /// The arguments of `RekeyLimit`: bytes (or `default`), then a time (or `none`).
@@ -122,10 +148,46 @@ pub fn rekey_limit(arguments: &[String]) -> Result<RekeyLimit, ValueError> {
         },
     };
     let time = match time.map(String::as_str) {
-        None | Some("none") => None,
-        Some(text) => Some(seconds(text)?),
+        None => RekeyTime::Default,
+        Some("none") => RekeyTime::Unlimited,
+        Some(text) => match seconds(text)? {
+            Duration::ZERO => RekeyTime::Unlimited,
+            time => RekeyTime::After(time),
+        },
     };
     Ok(RekeyLimit { bytes, time })
+}
+
+/// `WarnWeakCrypto`: whether to warn. There is one warning, so leaving it out leaves none.
+///
+/// # Errors
+/// Any other word.
+pub fn warn_weak_crypto(value: &str) -> Result<bool, ValueError> {
+    match value.to_ascii_lowercase().as_str() {
+        "yes" | "true" => Ok(true),
+        "no" | "false" | "no-pq-kex" => Ok(false),
+        _ => Err(wrong(value, "yes, no or no-pq-kex")),
+    }
+}
+
+/// The longest `VersionAddendum`, in bytes: an identification line has 255 with its end (RFC 4253 §4.2), and ours begins
+/// with the protocol's version and the program's.
+pub const MAX_ADDENDUM_BYTES: usize = 200;
+
+/// `VersionAddendum`: what stands behind the software version in the identification; empty for `none`.
+///
+/// # Errors
+/// Anything but printable US-ASCII, and more than [`MAX_ADDENDUM_BYTES`].
+pub fn version_addendum(arguments: &[String]) -> Result<String, ValueError> {
+    let text = arguments.join(" ");
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(String::new());
+    }
+    let is_printable = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if text.is_empty() || text.len() > MAX_ADDENDUM_BYTES || !is_printable {
+        return Err(wrong(&text, "from 1 to 200 characters of printable US-ASCII"));
+    }
+    Ok(text)
 }
 
 /// `LogLevel`: how much is said, least first.
@@ -205,6 +267,45 @@ mod tests {
     }
 
     #[test]
+    fn an_addendum_fits_the_line() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(version_addendum(&words("a b")).unwrap(), "a b");
+        assert_eq!(version_addendum(&words("None")).unwrap(), "");
+        assert!(version_addendum(&["x".repeat(MAX_ADDENDUM_BYTES)]).is_ok());
+        for bad in [
+            "x".repeat(MAX_ADDENDUM_BYTES + 1),
+            "a\u{7}".to_owned(),
+            "caf\u{e9}".to_owned(),
+            "a\r\nb".to_owned(),
+            String::new(),
+        ] {
+            assert!(version_addendum(&[bad]).is_err());
+        }
+    }
+
+    #[test]
+    fn weak_cryptography_is_warned_about_or_not() {
+        for (text, expected) in [("yes", true), ("True", true), ("no", false), ("no-pq-kex", false)] {
+            assert_eq!(warn_weak_crypto(text), Ok(expected), "{text}");
+        }
+        assert!(warn_weak_crypto("maybe").is_err());
+    }
+
+    #[test]
+    fn the_first_bytes_and_the_first_time_count() {
+        let limit =
+            |text: &str| rekey_limit(&text.split(' ').map(str::to_owned).collect::<Vec<_>>()).unwrap();
+        for (first, later, expected) in [
+            ("1M", "2M 1h", "1M 1h"),
+            ("default", "2M 1h", "default 1h"),
+            ("1M none", "2M 1h", "1M none"),
+            ("1M 2h", "2M 1h", "1M 2h"),
+        ] {
+            assert_eq!(limit(first).or_later(limit(later)), limit(expected), "{first}");
+        }
+    }
+
+    #[test]
     fn rekey_limits() {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let limit = rekey_limit(&words("1M 30m")).unwrap();
@@ -212,10 +313,23 @@ mod tests {
             limit,
             RekeyLimit {
                 bytes: Some(1 << 20),
-                time: Some(Duration::from_secs(1800))
+                time: RekeyTime::After(Duration::from_secs(1800))
             }
         );
-        assert_eq!(rekey_limit(&words("default none")), Ok(RekeyLimit::default()));
+        assert_eq!(rekey_limit(&words("default")), Ok(RekeyLimit::default()));
+        assert_eq!(rekey_limit(&words("0")), Ok(RekeyLimit::default()));
+        for text in ["default none", "default 0"] {
+            let unlimited = RekeyLimit {
+                bytes: None,
+                time: RekeyTime::Unlimited,
+            };
+            assert_eq!(rekey_limit(&words(text)), Ok(unlimited), "{text}");
+        }
+        assert!(rekey_limit(&words("none")).is_err(), "none is a time");
+        assert!(
+            rekey_limit(&words("default default")).is_err(),
+            "default is a number of bytes"
+        );
         assert!(rekey_limit(&words("15")).is_err());
         assert!(rekey_limit(&words("1 2 3")).is_err());
     }
