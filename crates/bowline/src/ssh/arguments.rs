@@ -20,12 +20,22 @@ pub(crate) struct Arguments {
     pub(crate) null_input: bool,
 }
 
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// `-Q`: tell which algorithms there are.
+    Query(String),
+    /// Log in.
+    Login(Box<Arguments>),
+}
+
 pub(crate) const USAGE: &str =
     "usage: bowline ssh [-CnqsTv] [-c cipher] [-E logfile] [-F configfile] [-i identity]
-                   [-l user] [-m macs] [-o Key=value] [-p port] [user@]host [command]";
+                   [-l user] [-m macs] [-o Key=value] [-p port] [user@]host [command]
+       bowline ssh -Q query";
 
 /// Reads the command line. Flags may stand before and behind the host, until the command begins.
-pub(crate) fn parse(words: Vec<OsString>) -> Result<Arguments, String> {
+pub(crate) fn parse(words: Vec<OsString>) -> Result<Wanted, String> {
     let mut parser = lexopt::Parser::from_args(words);
     let mut common = Common::default();
     let (mut subsystem, mut null_input) = (false, false);
@@ -39,6 +49,8 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Arguments, String> {
             Short('T') => {}
             // Unlike other flags this one wins over every setting, as in OpenSSH.
             Short('C') => common.options.compression = Some(true),
+            // Whatever stands behind it is not looked at, as in OpenSSH.
+            Short('Q') => return Ok(Wanted::Query(text(parser.value().map_err(usage)?)?)),
             Short('q') => common.quiet = true,
             Short('v') => common.verbose = common.verbose.saturating_add(1),
             Short(letter @ ('b' | 'c' | 'E' | 'F' | 'i' | 'l' | 'm' | 'o' | 'p')) => {
@@ -62,13 +74,13 @@ pub(crate) fn parse(words: Vec<OsString>) -> Result<Arguments, String> {
     if subsystem && command.is_empty() {
         return Err("You must specify a subsystem to invoke.".to_owned());
     }
-    Ok(Arguments {
+    Ok(Wanted::Login(Box::new(Arguments {
         common,
         destination,
         command: command.join(&b' '),
         subsystem,
         null_input,
-    })
+    })))
 }
 
 fn with_value(common: &mut Common, letter: char, value: OsString) -> Result<(), String> {
@@ -95,7 +107,10 @@ mod tests {
     use super::*;
 
     fn parsed(line: &[&str]) -> Result<Arguments, String> {
-        parse(line.iter().map(OsString::from).collect())
+        match parse(line.iter().map(OsString::from).collect())? {
+            Wanted::Login(arguments) => Ok(*arguments),
+            Wanted::Query(question) => panic!("a query for {question}"),
+        }
     }
 
     #[test]

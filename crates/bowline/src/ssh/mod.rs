@@ -1,6 +1,7 @@
 //! `bowline ssh`: a command, a shell or a subsystem on a host, with this program's standard streams: ssh(1).
 
 mod arguments;
+mod query;
 
 use std::ffi::OsString;
 use std::io::{stderr, stdin, stdout};
@@ -8,23 +9,23 @@ use std::process::ExitCode;
 
 use ssh_client::{Client, ExitStatus, Process};
 
-use self::arguments::Arguments;
+use self::arguments::{Arguments, Wanted};
 use crate::client::{Plan, plan};
 use crate::stdio::{Out, pump_in};
-use crate::terminal::{complain, harmless, harmless_name};
+use crate::terminal::{complain, harmless, harmless_name, print};
 
 /// The exit status for this program's own failures, as in ssh(1).
 const FAILED: u8 = 255;
 
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
-    let arguments = match arguments::parse(words) {
-        Ok(arguments) => arguments,
-        Err(problem) => {
-            complain(&problem);
-            return ExitCode::from(FAILED);
+    let done = arguments::parse(words).and_then(|wanted| match wanted {
+        Wanted::Query(question) => {
+            print(&query::answer(&question)?);
+            Ok(0)
         }
-    };
-    match crate::runtime().and_then(|runtime| runtime.block_on(run(arguments))) {
+        Wanted::Login(arguments) => crate::runtime()?.block_on(run(*arguments)),
+    });
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(problem) => {
             complain(&problem);
@@ -41,13 +42,12 @@ async fn run(arguments: Arguments) -> Result<u8, String> {
         subsystem,
         null_input,
     } = arguments;
-    let quiet = common.quiet;
     let plan = plan(common, &destination)?;
     let client = plan.connect().await?;
     let process = start(&plan, &client, command, subsystem).await?;
     let status = attend(process, null_input).await?;
     client.disconnect().await;
-    Ok(exit_code(&status, quiet || plan.is_quiet()))
+    Ok(exit_code(&status, plan.is_quiet()))
 }
 
 async fn start(plan: &Plan, client: &Client, command: Vec<u8>, subsystem: bool) -> Result<Process, String> {
