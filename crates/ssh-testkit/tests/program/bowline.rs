@@ -97,6 +97,25 @@ impl Sshd {
         Self::run(&mut command, keys)
     }
 
+    /// Starts it with its messages in `log`, and waits until it says there where it listens.
+    pub fn start_logging(words: &[&str], log: &str) -> Self {
+        let keys = Keys::make();
+        let mut command = bowline(&["sshd", "-D", "-p", "0", "-E", log]);
+        command.args(words).args(usual_words(&keys));
+        let child = command.stdin(Stdio::null()).spawn().unwrap();
+        let mut server = Self { port: 0, keys, child };
+        wait_until("the server does not say where it listens", || {
+            let told = std::fs::read_to_string(log).unwrap_or_default();
+            let lines = told
+                .lines()
+                .filter_map(|line| line.split_once("Server listening"));
+            let mut ports = lines.filter_map(|(_, rest)| listening_port(&format!("Server listening{rest}")));
+            server.port = ports.next().unwrap_or(0);
+            server.port != 0
+        });
+        server
+    }
+
     /// Starts `command`, which has to be such a server with these keys.
     pub fn run(command: &mut Command, keys: Keys) -> Self {
         let mut child = command
@@ -212,7 +231,7 @@ impl Peer {
 }
 
 /// Waits until `ready` holds.
-pub fn wait_until(what: &str, ready: impl Fn() -> bool) {
+pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !ready() {
         assert!(begin.elapsed() < Duration::from_secs(20), "{what}");

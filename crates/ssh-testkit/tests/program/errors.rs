@@ -1,7 +1,8 @@
 //! What the clients say when something is wrong: what, with which file or address, status 255, and nothing else.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::Stdio;
 
 use ssh_testkit::openssh::client_arguments;
@@ -173,5 +174,93 @@ fn a_server_that_goes_away() {
     assert!(
         told.contains(&format!("127.0.0.1:{}", server.port)) && !told.contains("panicked"),
         "{told}"
+    );
+}
+
+/// A server of raw bytes, once: it greets, says goodbye at once in `words`, and leaves.
+fn goodbye(reason: u32, words: &[u8]) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // RFC 4253, sections 6 and 11.1: length, padding length, message 1, reason, description, language tag, padding.
+    let mut payload = vec![1];
+    payload.extend(reason.to_be_bytes());
+    payload.extend(u32::try_from(words.len()).unwrap().to_be_bytes());
+    payload.extend(words);
+    payload.extend(0_u32.to_be_bytes());
+    let padding = 4 + (16 - (payload.len() + 9) % 8) % 8;
+    let mut packet = u32::try_from(payload.len() + 1 + padding)
+        .unwrap()
+        .to_be_bytes()
+        .to_vec();
+    packet.push(u8::try_from(padding).unwrap());
+    packet.extend(payload);
+    packet.resize(packet.len() + padding, 0);
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"SSH-2.0-Rude_1\r\n").unwrap();
+        stream.write_all(&packet).unwrap();
+        // Until the client has gone, too.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    port
+}
+
+#[test]
+fn a_server_s_goodbye_is_shown_with_its_reason_and_steers_no_terminal() {
+    for (reason, name) in [
+        (12, "TOO_MANY_CONNECTIONS"),
+        (1, "HOST_NOT_ALLOWED_TO_CONNECT"),
+        (99, "99"),
+    ] {
+        let words = b"go away\x1b]0;owned\x07\x1b[2J\r\nfake: line\xc2\x9b1m\xe2\x80\xae\xff end";
+        let port = goodbye(reason, words).to_string();
+        for command in ["ssh", "sftp"] {
+            let port = if command == "ssh" {
+                port.clone()
+            } else {
+                goodbye(reason, words).to_string()
+            };
+            let option = format!("Port={port}");
+            let finished = run(&mut bowline(&[
+                command,
+                "-v",
+                "-o",
+                &option,
+                "-o",
+                "BatchMode=yes",
+                "127.0.0.1",
+            ]));
+            assert_failed(finished, &[name, "go away", "owned", "end", &port]);
+        }
+        let option = format!("Port={}", goodbye(reason, words));
+        let finished = run(&mut bowline(&[
+            "ssh",
+            "-o",
+            &option,
+            "-o",
+            "BatchMode=yes",
+            "127.0.0.1",
+        ]));
+        let told = finished.stderr_text();
+        assert_eq!(
+            told.lines().count(),
+            1,
+            "a line break of the peer's is none of ours: {told}"
+        );
+        let steers = |each: char| each != '\n' && (each.is_control() || each == '\u{202e}');
+        assert!(!told.contains(steers), "{told:?}");
+    }
+}
+
+#[test]
+fn a_goodbye_during_the_login_is_shown_with_its_words() {
+    let Some(server) = crate::algorithms::openssh("MaxAuthTries 1") else {
+        return;
+    };
+    let keys = ["stranger", "user"].map(|name| server.keys.path(name).display().to_string());
+    let finished = run(crate::algorithms::into(&server, &["-i", &keys[0], "-i", &keys[1]]).arg("true"));
+    assert_failed(
+        finished,
+        &["PROTOCOL_ERROR", "Too many authentication failures", "127.0.0.1"],
     );
 }

@@ -7,6 +7,7 @@
 //!  audit    ssh-audit ──▶ bowline sshd
 //!  keygen   bowline keygen ⇄ ssh-keygen
 //!  errors   what is said when something is wrong
+//!  algorithms, liveness   the options about them, each seen from outside
 //! ```
 
 #![allow(
@@ -18,6 +19,7 @@
     reason = "a test says what must be true by panicking"
 )]
 
+mod algorithms;
 mod audit;
 mod bowline;
 #[path = "../interop/bulk.rs"]
@@ -27,6 +29,7 @@ mod bulk;
 mod echo;
 mod errors;
 mod keygen;
+mod liveness;
 mod sftp;
 mod ssh;
 mod sshd;

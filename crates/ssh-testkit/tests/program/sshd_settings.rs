@@ -14,7 +14,7 @@ use crate::bowline::Sshd;
 use crate::echo;
 
 /// OpenSSH's client with `options`, running `command` on `server`.
-fn ssh(server: &Sshd, options: &[&str], command: &str) -> Option<Finished> {
+pub fn ssh(server: &Sshd, options: &[&str], command: &str) -> Option<Finished> {
     let mut line = Command::new(peers::need("ssh")?);
     line.args(options)
         .args(client_arguments(&server.keys, server.port))
@@ -221,5 +221,88 @@ fn maxauthtries_ends_a_guesser() {
         told.matches("Next authentication method: password").count(),
         1,
         "{finished}"
+    );
+}
+
+/// The identification line of whoever listens on `port`.
+fn greeting(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while !line.ends_with(b"\n") {
+        stream.read_exact(&mut byte).unwrap();
+        line.push(byte[0]);
+    }
+    String::from_utf8(line).unwrap()
+}
+
+#[test]
+fn the_identification_carries_the_addendum() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("sshd_config").display().to_string();
+    fs::write(
+        &config,
+        "VersionAddendum of the house\nVersionAddendum of another\n",
+    )
+    .unwrap();
+    let longest = "x".repeat(200);
+    let by_option = format!("VersionAddendum={longest}");
+    let plain = greeting(Sshd::start(&[]).port);
+    let own = plain.strip_suffix("\r\n").unwrap();
+    assert!(
+        own.starts_with("SSH-2.0-Bowline_") && !own.contains(' '),
+        "{plain:?}"
+    );
+    for (words, expected) in [
+        (&["-o", "VersionAddendum=none"][..], own.to_owned()),
+        (&["-o", &by_option], format!("{own} {longest}")),
+        (&["-f", &config], format!("{own} of the house")),
+    ] {
+        let server = Sshd::start(words);
+        let line = greeting(server.port);
+        assert_eq!(line, format!("{expected}\r\n"));
+        assert!(line.len() <= 255, "RFC 4253, section 4.2");
+        let Some(finished) = ssh(&server, &["-v"], "true") else {
+            return;
+        };
+        // OpenSSH takes the line, and shows the first hundred bytes of what stands behind the protocol's version.
+        let software = expected.strip_prefix("SSH-2.0-").unwrap();
+        let software = software.get(..100).unwrap_or(software);
+        let told = finished.with_code(0).stderr_text();
+        assert!(
+            told.contains(&format!("remote software version {software}")),
+            "{told}"
+        );
+    }
+    for wrong in [
+        "x".repeat(201),
+        "a\u{7}b".to_owned(),
+        "caf\u{e9}".to_owned(),
+        "a\r\nb".to_owned(),
+    ] {
+        for program in ["sshd", "ssh"] {
+            let setting = format!("VersionAddendum={wrong}");
+            let finished = run(&mut crate::bowline::bowline(&[program, "-o", &setting])).with_code(255);
+            let told = finished.stderr_text();
+            assert!(
+                told.contains("VersionAddendum") && !told.contains('\u{7}'),
+                "{finished}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_client_s_identification_carries_its_addendum() {
+    let Some(server) = crate::algorithms::openssh("LogLevel DEBUG1") else {
+        return;
+    };
+    let option = ["-o", "VersionAddendum=from afar"];
+    let _ = run(crate::algorithms::into(&server, &option).arg("true")).with_code(0);
+    let log = server.log();
+    assert!(
+        log.lines().any(|line| line.trim_end().ends_with(" from afar")),
+        "{log}"
     );
 }
