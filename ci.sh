@@ -20,6 +20,7 @@ apt_packages() {
   have ssh || wanted+=(openssh-client)
   have dropbear && have dbclient || wanted+=(dropbear-bin)
   have plink && have puttygen || wanted+=(putty-tools)
+  [ -x /usr/sbin/tinysshd ] || wanted+=(tinysshd)
   have cc || wanted+=(build-essential)
   have python3 || wanted+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3-venv python3-pip)

@@ -2,7 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -63,6 +66,63 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A server that knows no network: started anew for each connection to a free loopback port, with the connection as its
+/// standard input and output. Dropping this ends all of them.
+#[derive(Debug)]
+pub struct PerConnection {
+    /// Where connections are taken.
+    pub port: u16,
+    stop: Arc<AtomicBool>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl PerConnection {
+    /// Takes connections, and starts what `command` makes for each.
+    ///
+    /// # Panics
+    /// There is no free port.
+    pub fn start(command: impl Fn() -> Command + Send + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
+        let port = listener.local_addr().expect("its address").port();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let accepting = std::thread::spawn(move || {
+            let mut started = Vec::new();
+            for stream in listener.incoming().map_while(Result::ok) {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let input = OwnedFd::from(stream);
+                let output = input.try_clone().expect("a second handle");
+                let child = command()
+                    .stdin(input)
+                    .stdout(output)
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .expect("the server starts");
+                started.push(Running { child });
+                started.retain_mut(Running::is_alive);
+            }
+        });
+        Self {
+            port,
+            stop,
+            accepting: Some(accepting),
+        }
+    }
+}
+
+impl Drop for PerConnection {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // One more connection, so that it sees the flag.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        if let Some(accepting) = self.accepting.take() {
+            let _ = accepting.join();
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! Compression with other people's SSH, in both seats: data that shrinks and data that does not, keys that change in
 //! the middle of it.
 
-use std::process::Command;
-
 use sha2::{Digest, Sha256};
 use ssh_client::wire::Compression;
 use ssh_client::wire::compression::{NONE, ZLIB_OPENSSH};
@@ -121,41 +119,5 @@ async fn our_client_compresses_into_openssh_while_keys_change() {
             output.stdout.len()
         );
         client.disconnect().await;
-    }
-}
-
-#[test]
-fn plink_compresses_before_login_where_a_server_names_it() {
-    let (Some(plink), Some(puttygen)) = (peers::need("plink"), peers::need("puttygen")) else {
-        return;
-    };
-    for method in ["zlib@openssh.com", "zlib"] {
-        let ours = Ours::with(|config| {
-            config.transport.preferences.edit_compression(method).unwrap();
-        });
-        crate::other_peers::converted(
-            &puttygen,
-            &["user", "-O", "private", "-o", "user.ppk"],
-            &ours.keys,
-        );
-        let mut client = Command::new(&plink);
-        client
-            .args(["-batch", "-ssh", "-C", "-P", &ours.port.to_string(), "-i"])
-            .arg(ours.keys.path("user.ppk"))
-            .args([
-                "-hostkey",
-                &crate::openssh_server::public_key(&ours.keys, "host")
-                    .fingerprint()
-                    .to_string(),
-            ])
-            .args([&ours.destination(), "cat"])
-            .env("HOME", ours.keys.folder());
-        let data = mixture();
-        let finished = run_with(&mut client, data.clone()).with_code(0);
-        assert!(
-            finished.stdout == data,
-            "{method}: {} bytes",
-            finished.stdout.len()
-        );
     }
 }

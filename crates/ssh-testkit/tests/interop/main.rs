@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!  matrix           every algorithm, OpenSSH in both seats
-//!  compression      OpenSSH in both seats, PuTTY
+//!  compression      OpenSSH in both seats
 //!  dead_peers       OpenSSH in both seats, stopped
 //!  diffie_hellman   OpenSSH and asyncssh in both seats: groups and group exchange
 //!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
 //!  openssh_server   our client library     ──▶ OpenSSH's sshd
 //!  python_clients   asyncssh, paramiko     ──▶ our server library
-//!  other_peers      PuTTY, Dropbear       ──▶ our server library, and ours ──▶ Dropbear
+//!  putty            plink                ──▶ our server library
+//!  dropbear         dbclient             ──▶ our server library, our client library ──▶ dropbear
+//!  tinyssh          our client library   ──▶ tinysshd
 //! ```
 //!
 //! Everything is started here, on free loopback ports, with keys made on the spot, and ends with its handle.
@@ -26,7 +28,9 @@ mod bulk;
 mod compression;
 mod dead_peers;
 mod diffie_hellman;
+mod dropbear;
 mod echo;
+mod foreign;
 mod key_types;
 mod matrix;
 mod mechanics;
@@ -36,7 +40,8 @@ mod openssh_server;
 mod openssh_server_logins;
 mod openssh_server_sftp;
 mod openssh_server_transfers;
-mod other_peers;
 mod ours;
+mod putty;
 mod python_clients;
 mod table;
+mod tinyssh;

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,18 +16,20 @@ use std::sync::{Arc, Mutex};
 use sha2::{Digest, Sha256};
 use ssh_client::kex::messages::KexInit;
 use ssh_client::kex::method::curve25519::CURVE25519_SHA256;
+use ssh_client::kex::strict::SERVER_MARKER;
 use ssh_client::kex::{Method, Negotiated, Preferences, method};
 use ssh_client::keys::{SignatureAlgorithm, algorithm};
 use ssh_client::wire::{Cipher, Compression, Mac, NameList, Packet, cipher, compression, mac};
 use ssh_client::{Client, Config, Credentials, HostKeys};
 use ssh_testkit::openssh::Keys;
-use ssh_testkit::running::{Finished, run_with};
+use ssh_testkit::running::{Finished, Running, run_with};
+use tokio::runtime::Runtime;
 
 use crate::openssh_server::public_key;
 use crate::ours::Ours;
 
 /// How `ssh-keygen` makes a key of each type. Keys of security keys need one.
-const KEY_TYPES: &[(&str, &[&str])] = &[
+pub const KEY_TYPES: &[(&str, &[&str])] = &[
     ("ssh-ed25519", &["-t", "ed25519"]),
     ("ecdsa-sha2-nistp256", &["-t", "ecdsa", "-b", "256"]),
     ("ecdsa-sha2-nistp384", &["-t", "ecdsa", "-b", "384"]),
@@ -49,13 +51,25 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// What stands in the first KEXINIT of a client, which is started with the port it is to connect to.
+    pub fn of_client(client: impl FnOnce(u16) -> Command) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let _client = Running::start(&mut client(listener.local_addr().unwrap().port()));
+        Self::from_stream(listener.accept().unwrap().0)
+    }
+
+    /// Whether a server that offers this has strict key exchange.
+    pub fn is_strict(&self) -> bool {
+        self.kex.contains(SERVER_MARKER)
+    }
+
     /// What stands in the first KEXINIT of the server on `port`.
     pub fn of_server(port: u16) -> Self {
         Self::from_stream(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap())
     }
 
     /// What stands in the first KEXINIT that comes out of `stream`.
-    pub fn from_stream(mut stream: TcpStream) -> Self {
+    fn from_stream(mut stream: TcpStream) -> Self {
         stream.write_all(b"SSH-2.0-Reader_1.0\r\n").unwrap();
         let mut reader = BufReader::new(stream);
         let mut line = Vec::new();
@@ -90,12 +104,19 @@ impl Offer {
         }
     }
 
-    fn has(&self, row: &Row) -> bool {
-        self.kex.contains(row.kex.name)
-            && self.host_keys.contains(row.host_key.name)
-            && self.ciphers.contains(row.cipher.name)
-            && row.mac.is_none_or(|mac| self.macs.contains(mac.name))
-            && self.compression.contains(row.compression.name)
+    /// The names of the row that are not here.
+    fn missing(&self, row: &Row) -> Vec<&'static str> {
+        let asked = [
+            (&self.kex, Some(row.kex.name)),
+            (&self.host_keys, Some(row.host_key.name)),
+            (&self.ciphers, Some(row.cipher.name)),
+            (&self.macs, row.mac.map(|mac| mac.name)),
+            (&self.compression, Some(row.compression.name)),
+        ];
+        asked
+            .into_iter()
+            .filter_map(|(known, name)| name.filter(|name| !known.contains(*name)))
+            .collect()
     }
 }
 
@@ -147,7 +168,8 @@ impl Row {
     }
 }
 
-fn key_file(owner: &str, key_type: &str) -> String {
+/// The key of this owner and type.
+pub fn key_file(owner: &str, key_type: &str) -> String {
     format!("{owner}_{key_type}")
 }
 
@@ -172,7 +194,7 @@ pub fn host_key_files() -> Vec<String> {
 
 /// The signature algorithms that [`keys_of_every_type`] can use. All that are missing are those of security keys,
 /// which verify here and are held by hardware.
-pub fn usable_host_keys() -> Vec<&'static SignatureAlgorithm> {
+fn usable_host_keys() -> Vec<&'static SignatureAlgorithm> {
     let (usable, others): (Vec<_>, Vec<_>) = algorithm::ALL.iter().copied().partition(|algorithm| {
         KEY_TYPES
             .iter()
@@ -214,7 +236,7 @@ pub fn rows(offer: &Offer) -> Vec<Row> {
     };
     let mut table = Vec::new();
     let mut add = |subject, row: Row| {
-        let known = offer.has(&row);
+        let known = offer.missing(&row).is_empty();
         table.push(Row {
             subject,
             known,
@@ -259,15 +281,21 @@ fn choose<T>(wanted: &'static T, all: &[&'static T], is_known: impl Fn(&T) -> bo
 }
 
 /// Tries every row, some at a time, and fails with all that went wrong.
-pub fn try_each(rows: &[Row], attempt: impl Fn(&Row) -> Result<(), String> + Sync) {
-    assert!(!rows.is_empty(), "an empty table");
+fn try_each(rows: &[Row], attempt: impl Fn(&Row) -> Result<(), String> + Sync) {
+    assert!(
+        rows.iter().any(|row| row.known),
+        "the peer knows nothing: {rows:?}"
+    );
     let (next, problems) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(problem) = attempt(row) {
-                        problems.lock().unwrap().push(format!("{row:?}\n{problem}"));
+                        problems
+                            .lock()
+                            .unwrap()
+                            .push(format!("{}: {row:?}\n{problem}", row.subject));
                     }
                 }
             });
@@ -284,7 +312,7 @@ pub fn try_each(rows: &[Row], attempt: impl Fn(&Row) -> Result<(), String> + Syn
 }
 
 /// What goes through every connection, to the peer and back: half text, half noise.
-pub fn data() -> Vec<u8> {
+fn data() -> Vec<u8> {
     let mut data = b"all work and no play makes a dull packet; ".repeat(2500);
     let mut seed = Sha256::digest(b"noise");
     while data.len() < 200_000 {
@@ -294,28 +322,40 @@ pub fn data() -> Vec<u8> {
     data
 }
 
-/// A server of ours that knows nothing but the row and has its key.
-pub fn narrowed(row: &Row, keys: &Arc<Keys>) -> Ours {
-    Ours::with_host_keys(Arc::clone(keys), &[&row.key_file("host")], |config| {
-        config.transport.preferences = row.preferences();
-    })
-}
-
-/// Runs the peer's client, which is to run `cat` on a server of ours; all that goes in has to come back.
+/// The peer's client runs `cat` on servers of ours that know nothing but a row: all that goes in has to come back where
+/// the peer knows the row, as `check` sees it, and `refusal` has to be told where it does not.
 pub fn into_ours(
-    row: &Row,
+    rows: &[Row],
     keys: &Arc<Keys>,
-    client: impl FnOnce(&Ours) -> Command,
-) -> Result<Finished, String> {
-    let ours = narrowed(row, keys);
-    let data = data();
-    let finished = run_with(&mut client(&ours), data.clone());
-    if finished.code == Some(0) && finished.stdout == data {
-        return Ok(finished);
-    }
-    let bytes = finished.stdout.len();
-    let (code, told) = (finished.code, finished.stderr_text());
-    Err(format!("{bytes} bytes came back, code {code:?}: {told}"))
+    refusal: &str,
+    client: impl Fn(&Row, &Ours) -> Command + Sync,
+    check: impl Fn(&Row, &Finished) -> Result<(), String> + Sync,
+) {
+    // Our RSA keys sign with SHA-2 alone.
+    let able = |row: &&Row| row.host_key != &algorithm::SSH_RSA;
+    let rows: Vec<_> = rows.iter().filter(able).copied().collect();
+    try_each(&rows, |row| {
+        let ours = Ours::with_host_keys(Arc::clone(keys), &[&row.key_file("host")], |config| {
+            config.transport.preferences = row.preferences();
+        });
+        let data = data();
+        let finished = run_with(&mut client(row, &ours), data.clone());
+        let is_right = if row.known {
+            finished.code == Some(0) && finished.stdout == data
+        } else {
+            finished.code != Some(0) && finished.stderr_text().contains(refusal)
+        };
+        match (is_right, row.known) {
+            (true, true) => check(row, &finished),
+            (true, false) => Ok(()),
+            (false, _) => Err(format!(
+                "{} bytes came back, code {:?}: {}",
+                finished.stdout.len(),
+                finished.code,
+                finished.stderr_text()
+            )),
+        }
+    });
 }
 
 /// A server of the peer's, and how to log in there.
@@ -323,13 +363,30 @@ pub struct Theirs<'a> {
     pub port: u16,
     pub user: &'a str,
     pub keys: &'a Keys,
-    /// Whether it has strict key exchange.
-    pub is_strict: bool,
+    pub offer: Offer,
 }
 
 impl Theirs<'_> {
-    /// Our client, narrowed to the row, runs `cat` there; all that goes in has to come back.
-    pub async fn carry(&self, row: &Row) -> Result<(), String> {
+    /// Our client, narrowed to each row in turn, runs `cat` there: all that goes in has to come back where the server
+    /// knows the row, and where it does not the lists have to have nothing in common.
+    pub fn try_every_row(&self) {
+        let runtime = Runtime::new().unwrap();
+        try_each(&rows(&self.offer), |row| {
+            let ended = runtime.block_on(self.carry(row));
+            let missing = self.offer.missing(row);
+            match ended {
+                Err(problem)
+                    if problem.contains("in common") && missing.iter().any(|name| problem.contains(name)) =>
+                {
+                    Ok(())
+                }
+                ended if row.known => ended,
+                ended => Err(format!("no {missing:?}, but {ended:?}")),
+            }
+        });
+    }
+
+    async fn carry(&self, row: &Row) -> Result<(), String> {
         let mut config = Config::default();
         config.transport.preferences = row.preferences();
         let pinned = HostKeys::pinned(public_key(self.keys, &row.key_file("host")));
@@ -340,7 +397,7 @@ impl Theirs<'_> {
             .map_err(|error| error.to_string())?;
         let agreed = client.negotiated();
         row.check(&agreed)?;
-        if agreed.strict != self.is_strict {
+        if agreed.strict != self.offer.is_strict() {
             return Err(format!("strict key exchange: {}", agreed.strict));
         }
         let data = data();
