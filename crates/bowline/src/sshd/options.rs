@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use ssh_client::config_file::{
-    Line, LogLevel, RekeyLimit, ValueError, log_level, rekey_limit, seconds, split_line, version_addendum,
-    yes_no,
+    Line, LogLevel, RekeyLimit, ValueError, algorithms, log_level, rekey_limit, seconds, split_line,
+    version_addendum, yes_no,
 };
-use ssh_client::kex::{Preset, nearest};
+use ssh_client::kex::{Preferences, Preset, nearest};
 use ssh_server::MaxStartups;
 
 /// Settings of the server; `None` and empty lists are what nobody has set. The first value set stays.
@@ -59,7 +59,11 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     ("AuthorizedKeysFile", usize::MAX, |to, from| {
         files(&mut to.authorized_keys_files, from)
     }),
-    ("Ciphers", 1, |to, from| first(&mut to.ciphers, from, text)),
+    ("Ciphers", 1, |to, from| {
+        first(&mut to.ciphers, from, |list| {
+            algorithms(list, Preferences::edit_ciphers)
+        })
+    }),
     ("ClientAliveCountMax", 1, |to, from| {
         first(&mut to.client_alive_count_max, from, count)
     }),
@@ -75,10 +79,14 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     }),
     ("HostKey", 1, |to, from| extend(&mut to.host_keys, from)),
     ("HostKeyAlgorithms", 1, |to, from| {
-        first(&mut to.host_key_algorithms, from, text)
+        first(&mut to.host_key_algorithms, from, |list| {
+            algorithms(list, Preferences::edit_host_keys)
+        })
     }),
     ("KexAlgorithms", 1, |to, from| {
-        first(&mut to.kex_algorithms, from, text)
+        first(&mut to.kex_algorithms, from, |list| {
+            algorithms(list, Preferences::edit_kex)
+        })
     }),
     ("ListenAddress", 1, |to, from| {
         extend(&mut to.listen_addresses, from)
@@ -89,7 +97,11 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     ("LoginGraceTime", 1, |to, from| {
         first(&mut to.login_grace_time, from, seconds)
     }),
-    ("MACs", 1, |to, from| first(&mut to.macs, from, text)),
+    ("MACs", 1, |to, from| {
+        first(&mut to.macs, from, |list| {
+            algorithms(list, Preferences::edit_macs)
+        })
+    }),
     ("MaxAuthTries", 1, |to, from| {
         first(&mut to.max_auth_tries, from, count)
     }),
@@ -204,7 +216,7 @@ fn files(place: &mut Option<Vec<String>>, arguments: &[String]) -> Result<(), Va
 fn wrong(value: &str, wanted: &'static str) -> ValueError {
     ValueError {
         value: value.to_owned(),
-        wanted,
+        wanted: wanted.into(),
     }
 }
 
@@ -313,6 +325,11 @@ mod tests {
                 "sshd_config line 2: Port: \"x\" is not a port from 0 to 65535",
             ),
             ("HostKey", "sshd_config line 1: HostKey needs a value"),
+            (
+                "\nKexAlgorithms curve25519-sha257",
+                "sshd_config line 2: KexAlgorithms: \"curve25519-sha257\" is not a list of algorithms: \
+                 unknown key exchange method `curve25519-sha257`; did you mean `curve25519-sha256`?",
+            ),
             (
                 "HostKey a b",
                 "sshd_config line 1: HostKey takes no more than 1 value(s)",

@@ -18,8 +18,8 @@ use crate::keys::pattern::matches;
 pub use options::{KEYWORDS, OptionError, Options, StrictHostKeyChecking};
 pub use tokens::{TokenError, Tokens, expand};
 pub use values::{
-    LogLevel, MAX_ADDENDUM_BYTES, RekeyLimit, RekeyTime, ValueError, list, log_level, rekey_limit,
-    scaled_bytes, seconds, version_addendum, warn_weak_crypto, yes_no,
+    LogLevel, MAX_ADDENDUM_BYTES, RekeyLimit, RekeyTime, ValueError, algorithms, list, log_level,
+    rekey_limit, scaled_bytes, seconds, version_addendum, warn_weak_crypto, yes_no,
 };
 pub use words::{Line, SyntaxError, split_line, split_option};
 

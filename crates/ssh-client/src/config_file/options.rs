@@ -5,11 +5,11 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::values::{
-    LogLevel, RekeyLimit, ValueError, log_level, rekey_limit, seconds, version_addendum, warn_weak_crypto,
-    yes_no,
+    LogLevel, RekeyLimit, ValueError, algorithms, log_level, rekey_limit, seconds, version_addendum,
+    warn_weak_crypto, yes_no,
 };
 use super::words::{Line, SyntaxError};
-use crate::kex::Preset;
+use crate::kex::{Preferences, Preset};
 
 /// `StrictHostKeyChecking`: what happens with a host key that is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,11 @@ pub const KEYWORDS: &[(&str, Setter)] = &[
         first(&mut to.algorithm_preset, from, preset)
     }),
     ("BatchMode", |to, from| first(&mut to.batch_mode, from, yes_no)),
-    ("Ciphers", |to, from| first(&mut to.ciphers, from, text)),
+    ("Ciphers", |to, from| {
+        first(&mut to.ciphers, from, |list| {
+            algorithms(list, Preferences::edit_ciphers)
+        })
+    }),
     ("Compression", |to, from| first(&mut to.compression, from, yes_no)),
     ("ConnectTimeout", |to, from| {
         first(&mut to.connect_timeout, from, timeout)
@@ -115,7 +119,9 @@ pub const KEYWORDS: &[(&str, Setter)] = &[
         files(&mut to.global_known_hosts_files, from)
     }),
     ("HostKeyAlgorithms", |to, from| {
-        first(&mut to.host_key_algorithms, from, text)
+        first(&mut to.host_key_algorithms, from, |list| {
+            algorithms(list, Preferences::edit_host_keys)
+        })
     }),
     ("HostKeyAlias", |to, from| {
         first(&mut to.host_key_alias, from, text)
@@ -129,10 +135,16 @@ pub const KEYWORDS: &[(&str, Setter)] = &[
         Ok(())
     }),
     ("KexAlgorithms", |to, from| {
-        first(&mut to.kex_algorithms, from, text)
+        first(&mut to.kex_algorithms, from, |list| {
+            algorithms(list, Preferences::edit_kex)
+        })
     }),
     ("LogLevel", |to, from| first(&mut to.log_level, from, log_level)),
-    ("MACs", |to, from| first(&mut to.macs, from, text)),
+    ("MACs", |to, from| {
+        first(&mut to.macs, from, |list| {
+            algorithms(list, Preferences::edit_macs)
+        })
+    }),
     ("NumberOfPasswordPrompts", |to, from| {
         first(&mut to.number_of_password_prompts, from, count)
     }),
@@ -222,7 +234,7 @@ fn first<T>(
 fn wrong(value: &str, wanted: &'static str) -> ValueError {
     ValueError {
         value: value.to_owned(),
-        wanted,
+        wanted: wanted.into(),
     }
 }
 
@@ -310,17 +322,17 @@ mod tests {
         for (text, second) in [
             ("AlgorithmPreset narrow", "AlgorithmPreset legacy"),
             ("BatchMode yes", "BatchMode no"),
-            ("Ciphers a", "Ciphers b"),
+            ("Ciphers aes128-ctr", "Ciphers aes*"),
             ("Compression yes", "Compression no"),
             ("ConnectTimeout 3", "ConnectTimeout 4"),
             ("GlobalKnownHostsFile a b", "GlobalKnownHostsFile none"),
-            ("HostKeyAlgorithms a", "HostKeyAlgorithms b"),
+            ("HostKeyAlgorithms ssh-rsa", "HostKeyAlgorithms -ssh-rsa"),
             ("HostKeyAlias a", "HostKeyAlias b"),
             ("HostName a", "HostName b"),
             ("IdentitiesOnly yes", "IdentitiesOnly no"),
-            ("KexAlgorithms a", "KexAlgorithms b"),
+            ("KexAlgorithms curve25519-sha256", "KexAlgorithms ^ecdh*"),
             ("LogLevel DEBUG3", "LogLevel QUIET"),
-            ("MACs a", "MACs b"),
+            ("MACs +hmac-md5", "MACs hmac-md5"),
             ("NumberOfPasswordPrompts 1", "NumberOfPasswordPrompts 2"),
             ("PasswordAuthentication no", "PasswordAuthentication yes"),
             ("Port 22", "Port 23"),
@@ -360,6 +372,15 @@ mod tests {
                 "Bad configuration option: Cipers (did you mean Ciphers?)",
             ),
             ("Zebra x", "Bad configuration option: Zebra"),
+            (
+                "Ciphers ^aes128-ctr,3des-cbd",
+                "Ciphers: \"^aes128-ctr,3des-cbd\" is not a list of algorithms: unknown cipher `3des-cbd`; \
+                 did you mean `3des-cbc`?",
+            ),
+            (
+                "MACs \"\"",
+                "MACs: \"\" is not a list of algorithms: no MAC would be left",
+            ),
         ] {
             assert_eq!(
                 set(&mut Options::default(), text).unwrap_err().to_string(),

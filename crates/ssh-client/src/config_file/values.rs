@@ -1,8 +1,11 @@
 //! The values of OpenSSH's configuration: yes and no, times, sizes, lists.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use thiserror::Error;
+
+use crate::kex::{PreferenceError, Preferences};
 
 /// A value that is not of its keyword's form.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -11,13 +14,30 @@ pub struct ValueError {
     /// What was written.
     pub value: String,
     /// What would be right.
-    pub wanted: &'static str,
+    pub wanted: Cow<'static, str>,
 }
 
-fn wrong(value: &str, wanted: &'static str) -> ValueError {
+fn wrong(value: &str, wanted: impl Into<Cow<'static, str>>) -> ValueError {
     ValueError {
         value: value.to_owned(),
-        wanted,
+        wanted: wanted.into(),
+    }
+}
+
+/// A list of algorithms in OpenSSH's syntax, kept as text: what it comes to depends on the list that it edits. `edit` is the
+/// method of [`Preferences`] for its kind.
+///
+/// # Errors
+/// A name that nobody knows, with the nearest one that is known.
+pub fn algorithms(
+    value: &str,
+    edit: fn(&mut Preferences, &str) -> Result<(), PreferenceError>,
+) -> Result<String, ValueError> {
+    match edit(&mut Preferences::default(), value) {
+        // Of another list something may be left.
+        Err(PreferenceError::NothingLeft { .. }) if !value.is_empty() => Ok(value.to_owned()),
+        Err(error) => Err(wrong(value, format!("a list of algorithms: {error}"))),
+        Ok(()) => Ok(value.to_owned()),
     }
 }
 
