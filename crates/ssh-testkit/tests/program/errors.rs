@@ -264,3 +264,35 @@ fn a_goodbye_during_the_login_is_shown_with_its_words() {
         &["PROTOCOL_ERROR", "Too many authentication failures", "127.0.0.1"],
     );
 }
+
+#[test]
+fn a_goodbye_during_a_session_is_shown_with_its_words() {
+    let mut server = Sshd::start(&[]);
+    let mut line = bowline(&["ssh"]);
+    line.args(client_arguments(&server.keys, server.port));
+    line.args([&format!("{}@127.0.0.1", peers::user()), "echo ready; sleep 600"]);
+    let mut child = line
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    let id = server.child.id().to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(255), "{told}");
+    assert!(
+        told.contains("BY_APPLICATION (11): the server is ending"),
+        "{told}"
+    );
+    assert!(server.child.wait().unwrap().success());
+}

@@ -370,23 +370,37 @@ fn a_reader_that_has_seen_enough_ends_it() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_given_up() {
-    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = silent.local_addr().unwrap().port().to_string();
-    let words = [
-        "ssh",
-        "-o",
-        "ConnectTimeout=1",
-        "-o",
-        "BatchMode=yes",
-        "-p",
-        &port,
-        "127.0.0.1",
-        "true",
-    ];
-    let mut line = crate::bowline::bowline(&words);
-    let begin = Instant::now();
-    let finished = run(&mut line).with_code(255);
-    assert!(begin.elapsed() < Duration::from_secs(10), "{finished}");
-    assert!(finished.stderr_text().contains(&port), "{finished}");
+fn a_server_that_falls_silent_is_given_up_with_the_step_and_the_time() {
+    for (greeting, step) in [
+        (&b""[..], "the identification of the server"),
+        (b"SSH-2.0-Mute\r\n", "the key exchange"),
+    ] {
+        let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = silent.local_addr().unwrap().port().to_string();
+        let mute = std::thread::spawn(move || {
+            let (mut stream, _) = silent.accept().unwrap();
+            stream.write_all(greeting).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let words = [
+            "ssh",
+            "-o",
+            "ConnectTimeout=1",
+            "-o",
+            "BatchMode=yes",
+            "-p",
+            &port,
+            "127.0.0.1",
+            "true",
+        ];
+        let begin = Instant::now();
+        let finished = run(&mut crate::bowline::bowline(&words)).with_code(255);
+        // Less than the limits that hold where nothing is said.
+        assert!(begin.elapsed() < Duration::from_secs(15), "{finished}");
+        let told = finished.stderr_text();
+        for word in [port.as_str(), step, "1 seconds"] {
+            assert!(told.contains(word), "{word}: {finished}");
+        }
+        mute.join().unwrap();
+    }
 }
