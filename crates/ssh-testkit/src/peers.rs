@@ -52,6 +52,19 @@ pub fn need_ssh_audit() -> Option<PathBuf> {
     told(beside.filter(|program| program.is_file()), "ssh-audit")
 }
 
+/// As [`need`], for libssh: the path of a Python that can load it.
+///
+/// # Panics
+/// It is missing and [`is_required`].
+pub fn need_libssh() -> Option<PathBuf> {
+    let loads = |python: &PathBuf| {
+        let load = ["-c", "import ctypes; ctypes.CDLL('libssh.so.4')"];
+        let output = std::process::Command::new(python).args(load).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    told(find("python3").filter(loads), "libssh")
+}
+
 fn told(found: Option<PathBuf>, what: &str) -> Option<PathBuf> {
     if found.is_none() {
         assert!(

@@ -66,7 +66,7 @@ fn our_client_reaches_dropbear_with_every_algorithm_it_knows() {
     account.authorize(&keys);
     // Dropbear takes four host keys at most, and names RSA whether it has such a key or not.
     let (rsa, others): (Vec<_>, Vec<_>) = KEY_TYPES.iter().partition(|(name, _)| *name == "ssh-rsa");
-    for some in others.chunks(3) {
+    for (index, some) in others.chunks(3).enumerate() {
         let some = [some, &rsa].concat();
         let files = some.iter().map(|(key_type, _)| key_file("host", key_type));
         let host_keys: Vec<_> = files.map(|name| keys.path(&format!("{name}.db"))).collect();
@@ -85,8 +85,10 @@ fn our_client_reaches_dropbear_with_every_algorithm_it_knows() {
             user: &account.name,
             keys: &keys,
             offer: Offer::of_server(server.port),
+            ends_silently: false,
         };
-        theirs.try_every_row();
+        // The second time about the keys alone.
+        theirs.try_rows(|row| index == 0 || row.subject == row.host_key.name);
     }
 }
 

@@ -10,6 +10,7 @@
 //!  python_clients   asyncssh, paramiko     ──▶ our server library
 //!  putty            plink                ──▶ our server library
 //!  dropbear         dbclient             ──▶ our server library, our client library ──▶ dropbear
+//!  libssh           a client of libssh    ──▶ our server library, our client library ──▶ a server of libssh
 //!  tinyssh          our client library   ──▶ tinysshd
 //! ```
 //!
@@ -32,6 +33,7 @@ mod dropbear;
 mod echo;
 mod foreign;
 mod key_types;
+mod libssh;
 mod matrix;
 mod mechanics;
 mod openssh_client;

@@ -135,6 +135,7 @@ fn our_client_reaches_openssh_with_every_algorithm_it_knows() {
         user: &peers::user(),
         keys: &server.keys,
         offer,
+        ends_silently: false,
     };
     theirs.try_every_row();
 }

@@ -41,6 +41,7 @@ fn our_client_reaches_tinyssh_with_every_algorithm_it_knows() {
         user: &account.name,
         keys: &keys,
         offer: Offer::of_server(server.port),
+        ends_silently: false,
     };
     theirs.try_every_row();
 }
