@@ -22,14 +22,18 @@ fn carry(from: &mut impl Layer, to: &mut impl Layer) {
     to.read_buffer().extend_from_slice(&bytes);
 }
 
-/// Client and server behind their first key exchange.
-fn transports(now: Instant) -> (Transport, Transport) {
+/// The default with a cheap exchange.
+pub(crate) fn quick() -> kex::Config {
     let mut config = kex::Config::default();
     config.preferences.edit_kex("curve25519-sha256").unwrap();
-    let config = Arc::new(config);
+    config
+}
+
+/// Client and server behind their first key exchange.
+fn transports(client: kex::Config, server: kex::Config, now: Instant) -> (Transport, Transport) {
     let host_key: Arc<dyn Signer> = Arc::new(PrivateKey::generate_ed25519(&mut rng(1), "host"));
-    let mut client = Handshake::client(Arc::clone(&config), Box::new(rng(2)), now);
-    let mut server = Handshake::server(config, vec![host_key], Box::new(rng(3)), now);
+    let mut client = Handshake::client(Arc::new(client), Box::new(rng(2)), now);
+    let mut server = Handshake::server(Arc::new(server), vec![host_key], Box::new(rng(3)), now);
     let mut done = 0;
     while done < 2 {
         carry(&mut client, &mut server);
@@ -49,8 +53,13 @@ fn transports(now: Instant) -> (Transport, Transport) {
 
 /// The client's session, the server's, and the time at which they begin.
 pub(crate) fn sessions() -> (Session, Session, Instant) {
+    sessions_with(quick(), quick())
+}
+
+/// The same with transports of the test's own.
+pub(crate) fn sessions_with(client: kex::Config, server: kex::Config) -> (Session, Session, Instant) {
     let now = Instant::now();
-    let (client, server) = transports(now);
+    let (client, server) = transports(client, server, now);
     let mut client = client::Authenticator::new(client, UserName::new("alice").unwrap());
     let mut server = server::Authenticator::new(server, Policy::default(), now);
     let mut done = 0;

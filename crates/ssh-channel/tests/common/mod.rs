@@ -11,7 +11,7 @@ use ssh_channel::auth::{Session, SessionEvent};
 use ssh_channel::wire::{Layer, Message, Packet};
 use ssh_channel::{ChannelId, ChannelType, Config, Connection, DirectTcpip, Error, Event, Stream};
 
-pub(crate) use login::sessions;
+pub(crate) use login::{quick, sessions, sessions_with};
 
 /// One end of the wire: a machine, what it reported and why it ended.
 pub(crate) struct End<L: Layer> {
