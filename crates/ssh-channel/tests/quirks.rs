@@ -10,7 +10,8 @@
 
 mod common;
 
-use common::{End, Siege, open_house, quick, sessions_with};
+use common::login::{quick, sessions_with};
+use common::{End, Siege, open_house};
 use ssh_channel::messages::ChannelData;
 use ssh_channel::wire::{Identification, number};
 use ssh_channel::{Connection, Stream};

@@ -15,8 +15,8 @@ use crate::sftp::SftpError;
 use crate::tokio_driver::{self, ChannelError, OpenError};
 use crate::{auth, kex};
 
-/// Why something a client wanted did not happen. Text from the peer in it may hold control characters: escape them
-/// before showing it on a terminal.
+/// Why something a client wanted did not happen. Showing it escapes the control characters in text from the peer; the
+/// fields hold that text as it came.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {

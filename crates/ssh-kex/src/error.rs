@@ -48,9 +48,7 @@ pub enum Error {
         why: String,
     },
     /// The peer's software is known to get what was agreed on wrong.
-    #[error(
-        "the peer's software {software} gets {algorithm} wrong now and then: leave it out with this peer"
-    )]
+    #[error("the peer's software {software} gets {algorithm} wrong: leave it out with this peer")]
     Unreliable {
         /// Its software version.
         software: String,

@@ -111,7 +111,7 @@ impl DebugMessage {
 
 /// A text on one line and without what drives a terminal: control characters, line separators and what changes the
 /// direction of writing are escaped.
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let unfit = |each: char| {
         each.is_control()
             || matches!(each, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -23,6 +23,9 @@ pub enum Quirk {
     /// Its K of curve25519 is not encoded as RFC 8731 §3.1 says when it begins with zeros, so one exchange in 256 fails
     /// without a visible reason. We refuse the method with such a peer.
     PadsCurve25519,
+    /// Its group exchange asks for a group with the one number of the drafts before RFC 4419 (message 30), not with the
+    /// three of message 34. We refuse the methods with such a peer, and say so before it asks.
+    OldGroupExchange,
     /// As a server it takes `rsa-sha2-256` and `rsa-sha2-512`, and does not list them in `server-sig-algs`. We use them
     /// all the same.
     HidesRsaSha2,
@@ -51,6 +54,34 @@ pub static TABLE: &[Row] = &[
         software: &["OpenSSH_6.5*", "OpenSSH_6.6", "OpenSSH_6.6p*"],
         quirk: Quirk::PadsCurve25519,
         reason: "6.6.1 repaired it (its compat.c, SSH_BUG_CURVE25519PAD): signatures fail now and then",
+    },
+    Row {
+        software: &[
+            "PuTTY_Local:*",
+            "PuTTY-Release-0.5*",
+            "PuTTY_Release_0.5*",
+            "PuTTY_Release_0.60*",
+            "PuTTY_Release_0.61*",
+            "PuTTY_Release_0.62*",
+            "PuTTY_Release_0.63*",
+            "PuTTY_Release_0.64*",
+            "FuTTY*",
+            "WinSCP_release_4*",
+            "WinSCP_release_5.0*",
+            "WinSCP_release_5.1",
+            "WinSCP_release_5.1.*",
+            "WinSCP_release_5.5",
+            "WinSCP_release_5.5.*",
+            "WinSCP_release_5.6",
+            "WinSCP_release_5.6.*",
+            "WinSCP_release_5.7",
+            "WinSCP_release_5.7.1",
+            "WinSCP_release_5.7.2",
+            "WinSCP_release_5.7.3",
+            "WinSCP_release_5.7.4",
+        ],
+        quirk: Quirk::OldGroupExchange,
+        reason: "OpenSSH's SSH_OLD_DHGEX: the exchange would end with a message that has no place in it",
     },
     Row {
         software: &["OpenSSH_7.4*"],
@@ -110,6 +141,7 @@ impl Quirk {
             Self::CannotRekey => 4,
             Self::PacketOneByteShort => 8,
             Self::DraftSymlink => 16,
+            Self::OldGroupExchange => 32,
         }
     }
 }
@@ -117,9 +149,14 @@ impl Quirk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::bytes::BytesMut;
+    use crate::wire::identification::{IdentificationReader, Side};
 
     fn quirks(software: &str) -> Quirks {
-        Quirks::of(&Identification::ours(software, Some("OpenSSH_7.4")).unwrap())
+        let line = format!("SSH-2.0-{software} OpenSSH_7.4\r\n");
+        let mut buffer = BytesMut::from(line.as_bytes());
+        let read = IdentificationReader::new(Side::Client).next(&mut buffer);
+        Quirks::of(&read.unwrap().unwrap())
     }
 
     #[test]
@@ -130,6 +167,15 @@ mod tests {
             ("OpenSSH_6.6p1", Quirk::PadsCurve25519, true),
             ("OpenSSH_6.6.1p1", Quirk::PadsCurve25519, false),
             ("OpenSSH_6.7p1", Quirk::PadsCurve25519, false),
+            ("PuTTY_Local:_Aug_20_2014", Quirk::OldGroupExchange, true),
+            ("PuTTY-Release-0.53b", Quirk::OldGroupExchange, true),
+            ("PuTTY_Release_0.58", Quirk::OldGroupExchange, true),
+            ("PuTTY_Release_0.64", Quirk::OldGroupExchange, true),
+            ("PuTTY_Release_0.65", Quirk::OldGroupExchange, false),
+            ("PuTTY_Release_0.83", Quirk::OldGroupExchange, false),
+            ("WinSCP_release_5.7.4", Quirk::OldGroupExchange, true),
+            ("WinSCP_release_5.7.5", Quirk::OldGroupExchange, false),
+            ("WinSCP_release_5.13", Quirk::OldGroupExchange, false),
             ("OpenSSH_7.4", Quirk::HidesRsaSha2, true),
             ("OpenSSH_7.4p1", Quirk::HidesRsaSha2, true),
             ("OpenSSH_7.5p1", Quirk::HidesRsaSha2, false),

@@ -308,6 +308,62 @@ fn quirk_curve25519_is_refused_with_software_that_pads_it() {
 }
 
 #[test]
+fn quirk_group_exchange_is_refused_with_software_that_asks_for_it_in_the_old_form() {
+    for name in [
+        "diffie-hellman-group-exchange-sha256",
+        "diffie-hellman-group-exchange-sha1",
+    ] {
+        for (line, refused) in [
+            ("SSH-2.0-PuTTY_Release_0.64", true),
+            ("SSH-2.0-WinSCP_release_5.7.4", true),
+            ("SSH-2.0-PuTTY_Release_0.65", false),
+        ] {
+            let mut config = Config::default();
+            config.preferences.edit_kex(name).unwrap();
+            let mut seat = Seat::server(config, 4);
+            let traits = Traits {
+                line,
+                method: method::find(name).unwrap(),
+                ..Traits::default()
+            };
+            let mut raw = Raw::new(Role::Client, traits);
+            raw.advance(None, Position::Negotiated, &mut seat);
+            if !refused {
+                // As far as the old request, which it would not send.
+                assert_eq!(seat.error, None, "{line}");
+                raw.send(&[30, 0, 0, 8, 0], &mut seat);
+                assert!(
+                    matches!(seat.error, Some(Error::PeerMisbehaved(_))),
+                    "{line}: {:?}",
+                    seat.error
+                );
+                continue;
+            }
+            let told = seat.error.as_ref().unwrap().to_string();
+            assert!(
+                matches!(&seat.error, Some(Error::Unreliable { software, algorithm })
+                    if line.contains(software.as_str()) && *algorithm == name),
+                "{line}: {told}"
+            );
+            assert!(told.contains(name) && told.contains("leave it out"), "{told}");
+        }
+    }
+    // Its other methods are taken.
+    let mut config = Config::default();
+    config
+        .preferences
+        .edit_kex("diffie-hellman-group14-sha256")
+        .unwrap();
+    let mut seat = Seat::server(config, 4);
+    let traits = Traits {
+        line: "SSH-2.0-PuTTY_Release_0.64",
+        method: method::find("diffie-hellman-group14-sha256").unwrap(),
+        ..Traits::default()
+    };
+    Raw::new(Role::Client, traits).connect(&mut seat);
+}
+
+#[test]
 fn quirk_keys_are_not_changed_with_software_that_cannot() {
     let hour = Duration::from_secs(3600);
     for (line, changes) in [("SSH-2.0-Sun_SSH_1.0.1", false), ("SSH-2.0-Sun_SSH_2.0", true)] {

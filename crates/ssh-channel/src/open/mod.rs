@@ -9,6 +9,7 @@ mod streamlocal;
 
 use std::fmt;
 
+use crate::kex::messages::printable;
 use crate::payload::family;
 
 pub use direct_tcpip::DirectTcpip;
@@ -38,8 +39,8 @@ family! {
 pub struct OpenFailure {
     /// Why.
     pub reason: OpenFailureReason,
-    /// For people. From a peer: at most [`MAX_DESCRIPTION_BYTES`](crate::limits::MAX_DESCRIPTION_BYTES), and not
-    /// safe to show on a terminal as it stands.
+    /// For people. From a peer: at most [`MAX_DESCRIPTION_BYTES`](crate::limits::MAX_DESCRIPTION_BYTES), as it came.
+    /// Showing the failure escapes control characters in it; showing this field does not.
     pub description: String,
 }
 
@@ -58,7 +59,7 @@ impl fmt::Display for OpenFailure {
         if self.description.is_empty() {
             write!(f, "{}", self.reason)
         } else {
-            write!(f, "{}: {}", self.reason, self.description)
+            write!(f, "{}: {}", self.reason, printable(&self.description))
         }
     }
 }
@@ -121,6 +122,15 @@ mod tests {
             assert_eq!(ChannelType::decode(name, &each.fields()), Some(Ok(each)));
         }
         assert_eq!(ChannelType::decode("x", b""), None);
+    }
+
+    #[test]
+    fn a_peers_words_cannot_forge_a_log_line() {
+        let words = "no\r\nroot logged in \u{1b}[2J\u{202e}";
+        let failure = OpenFailure::new(OpenFailureReason::CONNECT_FAILED, words);
+        let expected = "connect failed: no\\r\\nroot logged in \\u{1b}[2J\\u{202e}";
+        assert_eq!(failure.to_string(), expected);
+        assert_eq!(failure.description, words);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each story uses its own part of this module")]
 
-mod login;
+pub(crate) mod login;
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use ssh_channel::auth::{Session, SessionEvent};
 use ssh_channel::wire::{Layer, Message, Packet};
 use ssh_channel::{ChannelId, ChannelType, Config, Connection, DirectTcpip, Error, Event, Stream};
 
-pub(crate) use login::{quick, sessions, sessions_with};
+pub(crate) use login::sessions;
 
 /// One end of the wire: a machine, what it reported and why it ended.
 pub(crate) struct End<L: Layer> {

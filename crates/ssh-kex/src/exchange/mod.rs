@@ -28,7 +28,7 @@ use crate::exchange_hash::{Digest, SessionId, SharedSecret, Transcript};
 use crate::host_key::{HostKeyAccepted, HostKeyOffer};
 use crate::keys::Signer;
 use crate::messages::{Disconnect, KexInit, NewKeys};
-use crate::method::{Agreement, ClientHalf, Method, curve25519};
+use crate::method::{Agreement, ClientHalf, Method, curve25519, dh_group_exchange};
 use crate::negotiate::{Choice, Direction, Negotiated, Offer};
 use crate::quirks::{Quirk, Quirks};
 use crate::route::Awaited;
@@ -232,6 +232,24 @@ impl Prepared {
     }
 }
 
+/// What a peer may get wrong about a method, so that it cannot be used with that peer.
+fn quirk_that_spoils(kex: &'static Method) -> Option<Quirk> {
+    let is_one_of = |methods: [&'static Method; 2]| methods.contains(&kex);
+    if is_one_of([
+        &curve25519::CURVE25519_SHA256,
+        &curve25519::CURVE25519_SHA256_LIBSSH,
+    ]) {
+        Some(Quirk::PadsCurve25519)
+    } else if is_one_of([
+        &dh_group_exchange::GROUP_EXCHANGE_SHA256,
+        &dh_group_exchange::GROUP_EXCHANGE_SHA1,
+    ]) {
+        Some(Quirk::OldGroupExchange)
+    } else {
+        None
+    }
+}
+
 impl ExpectKexInit {
     /// Begins an exchange: seals our KEXINIT.
     pub(crate) fn begin(link: &mut Link, first: bool) -> Self {
@@ -256,12 +274,8 @@ impl ExpectKexInit {
             Occasion::Rekey { strict, .. } => strict,
         };
         let choice = setting.link.offer().negotiate(&theirs)?;
-        let is_curve25519 = [
-            &curve25519::CURVE25519_SHA256,
-            &curve25519::CURVE25519_SHA256_LIBSSH,
-        ]
-        .contains(&choice.kex);
-        if is_curve25519 && Quirks::of(setting.peer).has(Quirk::PadsCurve25519) {
+        let quirks = Quirks::of(setting.peer);
+        if quirk_that_spoils(choice.kex).is_some_and(|quirk| quirks.has(quirk)) {
             return Err(Error::Unreliable {
                 software: setting.peer.software().to_owned(),
                 algorithm: choice.kex.name,

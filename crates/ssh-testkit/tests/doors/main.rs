@@ -9,6 +9,8 @@
 )]
 
 mod dead_peers;
+mod farewells;
+mod known_hosts;
 mod opening;
 mod phases;
 mod told;
