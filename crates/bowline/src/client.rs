@@ -117,6 +117,9 @@ impl Plan {
             version_addendum: options.version_addendum.as_deref(),
         };
         settings.apply(&mut config.transport)?;
+        // As in OpenSSH: who adds to the list or takes from it has said nothing about its order.
+        let edits = options.host_key_algorithms.as_deref();
+        config.known_host_keys_first = edits.is_none_or(|list| list.starts_with(['+', '-']));
         if options.warn_weak_crypto.unwrap_or(true) && !self.is_quiet() {
             config.warning = Some(ShowWarning::new(warn));
         }

@@ -335,7 +335,9 @@ impl<'a> Attempt<'a> {
         let mut config = self.config.transport.clone();
         config.limits.identification_deadline = self.config.timeouts.identification;
         config.limits.exchange_deadline = self.config.timeouts.key_exchange;
-        self.judge.order(&mut config.preferences.host_keys);
+        if self.config.known_host_keys_first {
+            self.judge.order(&mut config.preferences.host_keys);
+        }
         let rng = system_rng().map_err(Error::Randomness)?;
         let mut handshake = Handshake::client(Arc::new(config), rng, now());
         loop {
@@ -417,17 +419,8 @@ fn tell_what_was_agreed_on(transport: &Transport) {
         negotiated.kex.name,
         negotiated.host_key.name
     );
-    for (way, direction) in [
-        ("client->server", &negotiated.outgoing),
-        ("server->client", &negotiated.incoming),
-    ] {
-        tracing::debug!(
-            "{way} cipher: {} MAC: {} compression: {}",
-            direction.cipher.name,
-            direction.mac.map_or("<implicit>", |mac| mac.name),
-            direction.compression.name
-        );
-    }
+    tracing::debug!("client->server {}", negotiated.outgoing);
+    tracing::debug!("server->client {}", negotiated.incoming);
     tracing::debug!(
         "strict key exchange: {}, post-quantum: {}",
         yes_or_no(negotiated.strict),

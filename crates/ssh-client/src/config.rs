@@ -19,6 +19,9 @@ use crate::{channel, kex};
 pub struct Config {
     /// Identification, algorithms, when to change keys, limits of the transport.
     pub transport: kex::Config,
+    /// Whether the host key algorithms of the keys a host is known by are offered before the others, so that a host with
+    /// several keys shows one that can be checked (the default). Otherwise `transport.preferences` stands as it is.
+    pub known_host_keys_first: bool,
     /// Windows, packet sizes, limits of channels, and which channels a server may open (none).
     pub channels: channel::Config,
     /// When to ask a silent server for a sign of life, and when to give it up; `None`: never.
@@ -38,6 +41,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             transport: kex::Config::default(),
+            known_host_keys_first: true,
             channels: channel::Config::default(),
             keepalive: Some(Keepalive::default()),
             timeouts: Timeouts::default(),

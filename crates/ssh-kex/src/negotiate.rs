@@ -4,6 +4,7 @@
 //! a failed search stand in the error. A cipher that authenticates needs no MAC, so none is sought beside it. The kex
 //! list also carries markers (strict kex, `ext-info`), which are no methods and never match one.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::Role;
@@ -56,6 +57,14 @@ impl Direction {
         let key_bytes = self.cipher.key_bytes.max(self.mac.map_or(0, |mac| mac.key_bytes));
         let bits = u32::try_from(key_bytes.saturating_mul(8)).unwrap_or(u32::MAX);
         bits.min(MAX_STRENGTH_BITS)
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mac = self.mac.map_or("<implicit>", |mac| mac.name);
+        let (cipher, compression) = (self.cipher.name, self.compression.name);
+        write!(f, "cipher: {cipher} MAC: {mac} compression: {compression}")
     }
 }
 

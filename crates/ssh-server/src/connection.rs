@@ -102,6 +102,7 @@ impl<A: Application> Shared<A> {
         let transport = Arc::clone(&self.transport);
         let handshake = Handshake::server(transport, self.host_keys.clone(), rng, begin.into_std());
         let transport = self.exchange_keys(handshake, stream, peer, deadline).await?;
+        tell_what_was_agreed_on(peer, &transport);
 
         let now = Instant::now();
         let policy = self
@@ -391,6 +392,22 @@ fn too_many(open: IncomingOpen) {
     open.refuse(
         OpenFailureReason::RESOURCE_SHORTAGE,
         "too many open channels of this kind",
+    );
+}
+
+/// For whoever looks for the reason of a failure: who came, and what stands before the login begins.
+fn tell_what_was_agreed_on(peer: &Peer, transport: &Transport) {
+    let negotiated = transport.negotiated();
+    // A stranger's text: as a literal, it steers no terminal and breaks no line of a log.
+    tracing::debug!(%peer, "remote software: {:?}", transport.peer_identification().as_str());
+    tracing::debug!(%peer, "kex: {}, host key: {}", negotiated.kex.name, negotiated.host_key.name);
+    tracing::debug!(%peer, "client->server {}", negotiated.incoming);
+    tracing::debug!(%peer, "server->client {}", negotiated.outgoing);
+    tracing::debug!(
+        %peer,
+        strict = negotiated.strict,
+        post_quantum = negotiated.is_post_quantum(),
+        "key exchange done"
     );
 }
 
