@@ -10,7 +10,7 @@ use ssh_testkit::openssh::{Keys, Server, client_arguments};
 use ssh_testkit::peers;
 use ssh_testkit::running::{Finished, run};
 
-use crate::bowline::{Peer, Sshd, bowline};
+use crate::bowline::{Peer, Sshd, bowline, wait_until};
 use crate::sshd_settings::ssh;
 
 /// `bowline ssh` with `options` on its way into OpenSSH's server.
@@ -509,4 +509,63 @@ fn an_exchange_that_is_not_post_quantum_is_warned_about_unless_that_is_turned_of
     assert!(finished.stderr.is_empty(), "{finished}");
     let wrong = run(&mut bowline(&["ssh", "-o", "WarnWeakCrypto=maybe", "127.0.0.1"])).with_code(255);
     assert_said(&wrong, &["WarnWeakCrypto", "maybe", "no-pq-kex"]);
+}
+
+#[test]
+fn known_host_keys_come_first_unless_the_order_is_given() {
+    let Some(sshd) = peers::need("sshd") else { return };
+    let keys = Keys::make();
+    let second = keys.path("second").display().to_string();
+    let words = ["-q", "-t", "ecdsa", "-b", "256", "-N", "", "-f", &second];
+    let made = Command::new(peers::need("ssh-keygen").unwrap())
+        .args(words)
+        .status();
+    assert!(made.unwrap().success());
+    let server = Server::start_with(&sshd, keys, &format!("HostKey {second}"));
+    // Only the Ed25519 key is known.
+    for (setting, is_known) in [
+        ("+ssh-rsa", true),
+        ("-ssh-rsa", true),
+        ("^ecdsa-sha2-nistp256", false),
+        ("ecdsa-sha2-nistp256,ssh-ed25519", false),
+    ] {
+        let option = format!("HostKeyAlgorithms={setting}");
+        let finished = run(into(&server, &["-v", "-o", &option]).arg("true"));
+        if is_known {
+            assert_said(&finished.with_code(0), &["host key: ssh-ed25519"]);
+        } else {
+            let words = ["ecdsa-sha2-nistp256 SHA256:", "only keys of type ssh-ed25519"];
+            assert_said(&finished.with_code(255), &words);
+        }
+    }
+}
+
+#[test]
+fn our_server_tells_what_was_agreed_on_and_why_nothing_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log").display().to_string();
+    let options = ["-o", "LogLevel=DEBUG", "-o", "Ciphers=aes256-ctr,aes128-ctr"];
+    let server = Sshd::start_logging(&options, &log);
+    let direction = "cipher: aes128-ctr MAC: umac-128-etm@openssh.com compression: zlib@openssh.com";
+    let chosen = ["-C", "-c", "aes128-ctr", "-m", "umac-128-etm@openssh.com"];
+    let Some(finished) = ssh(&server, &chosen, "true") else {
+        return;
+    };
+    let _ = finished.with_code(0);
+    let _ = ssh(&server, &["-c", "aes192-ctr"], "true")
+        .unwrap()
+        .with_code(255);
+    let failure =
+        "no cipher (client to server) in common: we offer aes256-ctr,aes128-ctr, the peer offers aes192-ctr";
+    let told = || fs::read_to_string(&log).unwrap();
+    wait_until("the failure is not told", || told().contains(failure));
+    for words in [
+        "remote software: \"SSH-2.0-OpenSSH_",
+        "host key: ssh-ed25519",
+        &format!("client->server {direction}"),
+        &format!("server->client {direction}"),
+        "strict=true",
+    ] {
+        assert!(told().contains(words), "{words}: {}", told());
+    }
 }
