@@ -12,7 +12,19 @@
 //! | OpenSSH before 7.8 | RSA certificates of users are signed under another name | we do not log in with certificates |
 //! | OpenSSH 5.* | reports of ports for remote forwards | we ask for none |
 //! | TeraTerm before 2.73, Cisco-1.* | stumble over `hostkeys-00@openssh.com` | we do not send it |
+//! | old cryptlib | a NUL behind its line | RFC 4253 §4.2 forbids it, and the error says so |
 //! | paramiko | cannot take a change of keys before login, nor IGNORE with strict key exchange | we begin none there, and send none |
+//!
+//! Each quirk has a test with a peer that has nothing but the name (`ssh-testkit/tests/house.rs` sees to it):
+//!
+//! | quirk | test |
+//! |---|---|
+//! | `PadsCurve25519` | `ssh-kex/tests/notices.rs` `quirk_curve25519_is_refused_with_software_that_pads_it` |
+//! | `OldGroupExchange` | `ssh-kex/tests/notices.rs` `quirk_group_exchange_is_refused_with_software_that_asks_for_it_in_the_old_form` |
+//! | `HidesRsaSha2` | `ssh-auth/tests/hostbound.rs` `quirk_rsa_is_tried_with_a_server_that_does_not_list_what_it_takes` |
+//! | `CannotRekey` | `ssh-kex/tests/notices.rs` `quirk_keys_are_not_changed_with_software_that_cannot` |
+//! | `PacketOneByteShort` | `ssh-channel/tests/quirks.rs` `quirk_dropbear_gets_a_byte_less_than_it_takes_where_data_is_compressed` |
+//! | `DraftSymlink` | `ssh-testkit/tests/interop/mechanics.rs` `quirk_symbolic_links_are_made_the_right_way_round_with_those_who_follow_the_draft` |
 
 use crate::keys::pattern::matches_exactly;
 use crate::wire::Identification;

@@ -300,6 +300,25 @@ fn the_registries_match_the_algorithms_page() {
 }
 
 #[test]
+fn every_quirk_has_its_test() {
+    let text = read(root().join("crates/ssh-kex/src/quirks.rs"));
+    for row in ssh_client::kex::quirks::TABLE {
+        let begin = format!("//! | `{:?}` | `", row.quirk);
+        let line = text.lines().find_map(|line| line.strip_prefix(&begin));
+        let line = line.unwrap_or_else(|| panic!("{:?} has no row among the tests", row.quirk));
+        let words: Vec<&str> = line.split('`').collect();
+        let [file, _, test, _] = words[..] else {
+            panic!("{line}: not a file and a test")
+        };
+        let code = read(root().join("crates").join(file));
+        assert!(
+            test.starts_with("quirk_") && code.contains(&format!("fn {test}()")),
+            "{file} has no {test}"
+        );
+    }
+}
+
+#[test]
 fn every_module_the_spec_page_names_exists() {
     let text = read(root().join("docs/spec.md"));
     let mut rows = 0;

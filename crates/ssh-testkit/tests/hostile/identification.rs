@@ -49,6 +49,13 @@ fn b11_identification_floods_end_after_little() {
             4096,
         ),
         ("a NUL in it", b"SSH-2.0-a\0b\r\n".to_vec(), 4096, 4096),
+        ("a NUL behind it", b"SSH-2.0-a\r\0\n".to_vec(), 4096, 4096),
+        (
+            "a NUL before it",
+            b"wel\0come\r\nSSH-2.0-a\r\n".to_vec(),
+            4096,
+            4096,
+        ),
         ("SSH 1.5", b"SSH-1.5-old\r\n".to_vec(), 4096, 4096),
     ] {
         for (role, most) in [(Role::Server, of_server), (Role::Client, of_client)] {
@@ -72,7 +79,9 @@ fn b11_identifications_that_are_odd_but_right_are_taken() {
     for (bytes, roles) in [
         (b"SSH-2.0-x\n".to_vec(), &ROLES[..]),
         (long, &ROLES),
-        (b"SSH-1.99-both\r\n".to_vec(), &[Role::Client]),
+        (b"SSH-1.99-both\r\n".to_vec(), &ROLES),
+        (b"SSH-1.99-both\n".to_vec(), &ROLES),
+        (b"one\ntwo\r\nSSH-2.0-x\n".to_vec(), &[Role::Client]),
         ([lines, b"SSH-2.0-x\r\n".to_vec()].concat(), &[Role::Client]),
     ] {
         for role in roles {
