@@ -125,6 +125,14 @@ impl Handshake {
         }
     }
 
+    /// What ended the handshake, if something did.
+    pub const fn failure(&self) -> Option<&Error> {
+        match &self.progress {
+            Progress::Over(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Ends the connection: seals DISCONNECT, after which `poll` has nothing more to say.
     pub fn disconnect(&mut self, reason: DisconnectReason, text: &str) {
         if !matches!(self.progress, Progress::Over(_) | Progress::Ended) {

@@ -137,18 +137,17 @@ impl<A: Application> Shared<A> {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let established = timeout_at(deadline, established(&mut handshake, stream)).await;
-        let phase = match handshake.peer_identification() {
-            None => Phase::Identification,
-            Some(_) => Phase::KeyExchange,
-        };
-        match established {
-            Ok(Ok(())) => {}
-            Ok(Err(HandshakeError::Layer(kex::Error::Timeout { phase, limit }))) => {
-                let (peer, phase) = (peer.clone(), phase.into());
-                return Err(Error::Timeout { peer, phase, limit });
-            }
-            Ok(Err(error)) => return Err(Error::KeyExchange(error)),
-            Err(_elapsed) => {
+        match (established, handshake.failure()) {
+            (Ok(Ok(())), _) => {}
+            // In the second case the peer had not taken our farewell when the time was over.
+            (Ok(Err(HandshakeError::Layer(error))), _) => return Err(exchange_failed(peer, error)),
+            (Err(_elapsed), Some(error)) => return Err(exchange_failed(peer, error.clone())),
+            (Ok(Err(error)), _) => return Err(Error::KeyExchange(error)),
+            (Err(_elapsed), None) => {
+                let phase = match handshake.peer_identification() {
+                    None => Phase::Identification,
+                    Some(_) => Phase::KeyExchange,
+                };
                 handshake.disconnect(DisconnectReason::ByApplication, TOO_SLOW);
                 farewell(&mut handshake, stream).await;
                 return Err(self.grace_over(peer, phase));
@@ -252,6 +251,18 @@ impl<A: Application> Shared<A> {
             // Methods that are not offered.
             other => other.reject(),
         }
+    }
+}
+
+/// A first key exchange that failed, with the peer where it was too slow.
+fn exchange_failed(peer: &Peer, error: kex::Error) -> Error {
+    match error {
+        kex::Error::Timeout { phase, limit } => Error::Timeout {
+            peer: peer.clone(),
+            phase: phase.into(),
+            limit,
+        },
+        error => Error::KeyExchange(HandshakeError::Layer(error)),
     }
 }
 

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ssh_client::kex::Transport;
+use ssh_client::kex::{self, Transport};
+use ssh_client::tokio_driver::HandshakeError;
 use ssh_client::{Client, Config, Credentials, Error, HostKeys, Phase};
 use ssh_server::Peer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -198,6 +199,37 @@ async fn a_client_that_wastes_time_is_sent_away_with_its_address_the_step_and_th
             wasting.abort();
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_told_even_if_the_time_is_over_before_the_farewell_has_left() {
+    let grace = Duration::from_secs(10);
+    let limits = ssh_server::Limits {
+        login_grace_time: grace,
+        ..ssh_server::Limits::default()
+    };
+    // Our own first messages do not fit this pipe, and nobody reads them.
+    let (near, mut far) = duplex(64);
+    let nonsense = tokio::spawn(async move {
+        sleep(grace.saturating_sub(Duration::from_millis(100))).await;
+        far.write_all(b"nonsense\r\n").await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let server = server(&Arc::new(Notes::default()), ssh_server::Config::default(), limits);
+    let begin = Instant::now();
+    let error = server
+        .serve_stream(near, Peer::named("a pipe"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            ssh_server::Error::KeyExchange(HandshakeError::Layer(kex::Error::Identification(_)))
+        ),
+        "{error:?}"
+    );
+    assert_eq!(begin.elapsed(), grace);
+    nonsense.abort();
 }
 
 #[tokio::test(start_paused = true)]
