@@ -295,6 +295,35 @@ mod tests {
     }
 
     #[test]
+    fn the_one_time_of_openssh_counts_for_every_step_and_zero_is_no_limit() {
+        let times = |text: &str| {
+            let mut options = Options::default();
+            options.apply(text, "x").unwrap();
+            let limits = limits(&options);
+            (
+                limits.identification_time,
+                limits.key_exchange_time,
+                limits.login_grace_time,
+            )
+        };
+        let usual = Limits::default();
+        assert_eq!(
+            times("MaxAuthTries 3"),
+            (
+                usual.identification_time,
+                usual.key_exchange_time,
+                usual.login_grace_time
+            )
+        );
+        for (text, time) in [
+            ("LoginGraceTime 2m", Duration::from_secs(120)),
+            ("LoginGraceTime 0", Duration::MAX),
+        ] {
+            assert_eq!(times(text), (time, time, time), "{text}");
+        }
+    }
+
+    #[test]
     fn a_host_key_that_others_can_read_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let file = tempfile::NamedTempFile::new().unwrap();
