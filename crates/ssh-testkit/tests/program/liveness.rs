@@ -70,6 +70,26 @@ fn keys_are_changed_with_openssh_s_client_as_rekeylimit_says() {
 }
 
 #[test]
+fn keys_are_changed_by_time_alone_in_both_seats() {
+    // Nothing is sent meanwhile but the signs that belong to the changes.
+    let command = "sleep 3; echo in";
+    let limit = "RekeyLimit=default 1s";
+    let Some(server) = openssh("LogLevel DEBUG1") else {
+        return;
+    };
+    let finished = run(into(&server, &["-o", limit]).arg(command)).with_code(0);
+    assert_eq!(finished.stdout_text(), "in\n");
+    assert!(server.log().contains(NEW_KEYS), "{}", server.log());
+    let server = Sshd::start(&["-o", limit]);
+    let Some(finished) = ssh(&server, &["-v"], command) else {
+        return;
+    };
+    let finished = finished.with_code(0);
+    assert_eq!(finished.stdout_text(), "in\n");
+    assert!(finished.stderr_text().contains(NEW_KEYS), "{finished}");
+}
+
+#[test]
 fn a_rekeylimit_that_cannot_be_meant_is_refused() {
     for setting in ["none", "15", "1G soon", "1G 1h 1h", "1T", "default default"] {
         let option = format!("RekeyLimit={setting}");
