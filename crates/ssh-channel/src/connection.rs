@@ -25,7 +25,7 @@ use crate::control::Control;
 use crate::error::{Error, Misbehaviour, Misuse};
 use crate::event::Event;
 use crate::kex::{DisconnectReason, Fatal, HostKeyVerdict, PingError};
-use crate::limits::{MAX_BACKLOG_BYTES, MAX_FIELDS_BYTES};
+use crate::limits::MAX_FIELDS_BYTES;
 use crate::replies::RepliesDue;
 use crate::table::{ChannelId, Table};
 use crate::turns::Turns;
@@ -210,7 +210,8 @@ impl Connection {
 
     fn send(&mut self, message: &impl Message) {
         if !self.over {
-            self.control.send(&mut self.session, message);
+            let channels = self.channels.len();
+            self.control.send(&mut self.session, channels, message);
         }
     }
 }
@@ -266,10 +267,8 @@ impl Layer for Connection {
                     return Ok(Some(Event::Unimplemented { sequence }));
                 }
             }
-            if self.control.is_over_limit() {
-                return Err(self.fail(Misbehaviour::TooManyAnswersDue {
-                    limit: MAX_BACKLOG_BYTES,
-                }));
+            if let Some(limit) = self.control.exceeded_limit() {
+                return Err(self.fail(Misbehaviour::TooManyAnswersDue { limit }));
             }
         }
         Ok(self.events.pop_front())

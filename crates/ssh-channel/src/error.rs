@@ -140,7 +140,7 @@ pub enum Misbehaviour {
     /// It asked for more answers than are kept while keys are being changed.
     #[error("asked for more than {limit} bytes of answers while keys were being changed")]
     TooManyAnswersDue {
-        /// The limit: [`MAX_BACKLOG_BYTES`](crate::limits::MAX_BACKLOG_BYTES).
+        /// The limit: [`owed_limit`](crate::limits::owed_limit).
         limit: usize,
     },
 }

@@ -38,9 +38,18 @@ pub const MAX_FIELDS_BYTES: usize = 255 * 1024;
 /// opens are refused.
 pub const BUSY_BYTES: usize = 256 * 1024;
 
-/// The most control messages that wait while keys are being changed, in bytes. Closing and crediting every channel needs
-/// a third of it; a peer that makes us owe it more ends the connection.
-pub const MAX_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
+/// What a peer may make us owe it while keys are being changed (answers, refusals), in bytes. That is ten thousand
+/// answers; one that asks for more ends the connection.
+pub const OWED_BYTES: usize = 64 * 1024;
+
+/// What it may make us owe it besides, in bytes for each channel: a confirmation, a few replies, credit, EOF and CLOSE.
+/// With all the channels there may be that is 2 MiB.
+pub const OWED_BYTES_PER_CHANNEL: usize = 128;
+
+/// The most that is owed while keys are being changed, with so many channels.
+pub const fn owed_limit(channels: usize) -> usize {
+    OWED_BYTES.saturating_add(OWED_BYTES_PER_CHANNEL.saturating_mul(channels))
+}
 
 /// How much of a connection a peer may use up. Each bound ends the connection or refuses, as it says.
 #[derive(Debug, Clone, PartialEq, Eq)]

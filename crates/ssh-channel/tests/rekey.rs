@@ -13,10 +13,10 @@ mod common;
 
 use common::{End, Pair, drain, open_house, pair, pattern, siege, windows_of};
 use ssh_channel::messages::{ChannelClose, ChannelOpen, ChannelRequest as RequestMessage, GlobalRequest};
-use ssh_channel::wire::{Rest, number};
+use ssh_channel::wire::{Message, Rest, number};
 use ssh_channel::{
-    ChannelRequest, ChannelType, Connection, Env, Event, Exec, KEEPALIVE, Misbehaviour, Misuse, Stream,
-    limits,
+    ChannelRequest, ChannelType, Connection, Env, Error, Event, Exec, KEEPALIVE, Misbehaviour, Misuse,
+    Stream, limits,
 };
 
 fn rekeyed(end: &mut End<Connection>) -> usize {
@@ -181,7 +181,7 @@ fn what_the_application_asks_for_is_refused_when_too_much_waits() {
 fn what_a_peer_asks_before_it_knows_is_answered_afterwards() {
     let mut siege = siege(open_house());
     let id = siege.open_as_peer(5, 0, 1);
-    for sender in 0..2_000 {
+    for sender in 0..1_000 {
         siege
             .b
             .machine
@@ -220,7 +220,7 @@ fn what_a_peer_asks_before_it_knows_is_answered_afterwards() {
     let packets = siege.received();
     assert_eq!(siege.a.error, None);
     let count = |wanted: u8| packets.iter().filter(|packet| packet.number() == wanted).count();
-    assert_eq!(count(number::CHANNEL_OPEN_FAILURE), 2_000);
+    assert_eq!(count(number::CHANNEL_OPEN_FAILURE), 1_000);
     assert_eq!(count(number::CHANNEL_FAILURE), 1_000);
     assert_eq!(
         packets.last().map(|packet| packet.number()),
@@ -228,28 +228,48 @@ fn what_a_peer_asks_before_it_knows_is_answered_afterwards() {
     );
 }
 
-#[test]
-fn answers_due_while_keys_change_are_bounded() {
+/// What a peer asks for while the keys change, with so many channels open, and what becomes of it.
+fn asked_while_keys_change(channels: u32, times: usize, message: &impl Message) -> Option<Error> {
     let mut siege = siege(open_house());
-    let now = siege.now;
-    let costs = 33;
-    for _ in 0..=limits::MAX_BACKLOG_BYTES / costs {
-        siege
-            .b
-            .machine
-            .send(&GlobalRequest {
-                name: KEEPALIVE,
-                want_reply: true,
-                data: Rest(b""),
-            })
-            .unwrap();
+    for sender in 0..channels {
+        siege.open_as_peer(sender, 0, 1);
     }
-    let asked = siege.b.outgoing();
+    for _ in 0..times {
+        siege.b.machine.send(message).unwrap();
+    }
+    let (asked, now) = (siege.b.outgoing(), siege.now);
     siege.a.machine.start_rekey(now);
     siege.a.incoming(&asked, now);
-    let limit = limits::MAX_BACKLOG_BYTES;
-    assert_eq!(
-        siege.a.error,
-        Some(Misbehaviour::TooManyAnswersDue { limit }.into())
-    );
+    siege.a.error
+}
+
+#[test]
+fn answers_due_while_keys_change_are_bounded() {
+    let keepalive = GlobalRequest {
+        name: KEEPALIVE,
+        want_reply: true,
+        data: Rest(b""),
+    };
+    let request = RequestMessage {
+        recipient: 0,
+        request_type: "x11-req",
+        want_reply: true,
+        data: Rest(b""),
+    };
+    // An answer is a number, or a number and a channel, behind its length.
+    for channels in [0, 1, 100] {
+        let limit = limits::owed_limit(channels as usize);
+        assert_eq!(limit, 64 * 1024 + 128 * channels as usize);
+        let most = limit / 5;
+        assert_eq!(asked_while_keys_change(channels, most, &keepalive), None);
+        let expected = Some(Misbehaviour::TooManyAnswersDue { limit }.into());
+        assert_eq!(asked_while_keys_change(channels, most + 1, &keepalive), expected);
+        if channels > 0 {
+            assert_eq!(asked_while_keys_change(channels, limit / 9, &request), None);
+            assert_eq!(
+                asked_while_keys_change(channels, limit / 9 + 1, &request),
+                expected
+            );
+        }
+    }
 }
