@@ -257,3 +257,79 @@ fn bits(number: &[u8]) -> usize {
 fn is_odd(number: &[u8]) -> bool {
     number.last().is_some_and(|last| last & 1 == 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8] = include_bytes!("../../tests/fixtures/rsa");
+
+    /// The numbers of a file that no passphrase protects.
+    fn numbers() -> [Vec<u8>; 6] {
+        let file = crate::PrivateKey::from_openssh(KEY, None).unwrap();
+        let mut section = Vec::new();
+        file.material().write(&mut Writer::new(&mut section));
+        let mut reader = Reader::new(&section);
+        std::array::from_fn(|_| reader.mpint().unwrap().magnitude().to_vec())
+    }
+
+    /// A fault in one half of the computation (one bit of one of the two exponents) makes a signature that gives the
+    /// key away to whoever sees it. Each bit of both, five messages each: none comes out.
+    #[test]
+    fn b16_a_fault_in_one_half_gives_no_signature_away() {
+        let [n, e, d, q_inverse, p, q] = numbers();
+        let public = Public::new(&n, &e).unwrap();
+        let halves = [&p, &q].map(|prime| reduced_exponent(&d, prime, &e, n.len()).unwrap().to_vec());
+        let key = |[d_p, d_q]: &[Vec<u8>; 2]| {
+            let pair = KeyPair::from_components(&KeyPairComponents {
+                public_key: PublicKeyComponents { n: &n, e: &e },
+                d: &d,
+                p: &p,
+                q: &q,
+                dP: d_p,
+                dQ: d_q,
+                qInv: &q_inverse,
+            });
+            let none = Zeroizing::new(Vec::new());
+            pair.ok().map(|pair| Private {
+                pair,
+                public: public.clone(),
+                d: none.clone(),
+                q_inverse: none.clone(),
+                p: none.clone(),
+                q: none.clone(),
+            })
+        };
+        let right = key(&halves).unwrap();
+        assert!(right.sign(&RSA_SHA2_256, b"right").is_ok());
+        let (mut tried, mut refused) = (0, 0);
+        for half in 0..2 {
+            for bit in 0..halves[half].len() * 8 {
+                let mut faulty = halves.clone();
+                faulty[half][bit / 8] ^= 1 << (bit % 8);
+                let Some(faulty) = key(&faulty) else {
+                    refused += 1;
+                    continue;
+                };
+                for message in 0..5_u8 {
+                    let algorithm = if message % 2 == 0 {
+                        &RSA_SHA2_256
+                    } else {
+                        &RSA_SHA2_512
+                    };
+                    let outcome = faulty.sign(algorithm, &[message]);
+                    assert!(
+                        matches!(outcome, Err(SignatureError::SignerFailed(_))),
+                        "half {half}, bit {bit}"
+                    );
+                    tried += 1;
+                }
+            }
+        }
+        // A few are noticed before: an exponent that is even, or not below its prime.
+        assert!(
+            tried > 10_000 && refused < 10,
+            "{tried} faults, {refused} refused"
+        );
+    }
+}
