@@ -73,8 +73,8 @@ pub enum PacketError {
         /// The block length it must fill, in bytes.
         block_bytes: usize,
     },
-    /// The MAC or the AEAD tag is wrong, or the length of a packet whose length is encrypted under such a MAC is
-    /// impossible: the two must look the same from outside.
+    /// The MAC or the AEAD tag is wrong, or a length that is deciphered before anything is authenticated is impossible,
+    /// which is the same: the packet was changed, or one before it is missing.
     #[error(transparent)]
     Integrity(#[from] IntegrityError),
     /// Less padding than the four bytes every packet has.

@@ -107,6 +107,7 @@ const SHAPE: Shape = Shape {
     tag_bytes: TAG_BYTES,
     head_bytes: LENGTH_BYTES,
     length_is_aligned: false,
+    length_is_ciphered: false,
     hides_bad_length: false,
 };
 

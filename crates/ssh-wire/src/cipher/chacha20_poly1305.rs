@@ -88,6 +88,7 @@ const SHAPE: Shape = Shape {
     tag_bytes: TAG_BYTES,
     head_bytes: LENGTH_BYTES,
     length_is_aligned: false,
+    length_is_ciphered: true,
     hides_bad_length: false,
 };
 

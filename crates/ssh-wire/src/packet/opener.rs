@@ -151,7 +151,8 @@ impl Opener {
                 let declared = self.protection.packet_length(self.sequence, head);
                 match self.admit(declared) {
                     Ok(length) => length,
-                    Err(error) => return self.refuse(error, 0),
+                    Err(_) if self.shape.length_is_ciphered => return self.refuse(IntegrityError.into(), 0),
+                    Err(error) => return Err(error),
                 }
             }
         };
@@ -329,6 +330,7 @@ mod tests {
                 tag_bytes: 20,
                 head_bytes: 16,
                 length_is_aligned: true,
+                length_is_ciphered: true,
                 hides_bad_length: true,
             }
         }

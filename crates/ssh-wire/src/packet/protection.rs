@@ -55,6 +55,9 @@ pub struct Shape {
     pub head_bytes: usize,
     /// Whether the four bytes of the length count towards the multiple.
     pub length_is_aligned: bool,
+    /// Whether the length is deciphered before anything is authenticated. Then an impossible one is what comes of a packet
+    /// that was changed, or of one that is missing, and counts as a wrong MAC.
+    pub length_is_ciphered: bool,
     /// Whether impossible lengths, wrong MACs and bad padding must look the same from outside: the maximum is read,
     /// and then it is a wrong MAC (CVE-2008-5161).
     pub hides_bad_length: bool,
@@ -116,6 +119,7 @@ const PLAIN_SHAPE: Shape = Shape {
     tag_bytes: 0,
     head_bytes: LENGTH_BYTES,
     length_is_aligned: true,
+    length_is_ciphered: false,
     hides_bad_length: false,
 };
 
@@ -153,6 +157,7 @@ impl EncryptAndMac {
             tag_bytes: self.0.tag_bytes,
             head_bytes: self.0.block_bytes,
             length_is_aligned: true,
+            length_is_ciphered: true,
             hides_bad_length: true,
         }
     }
@@ -200,6 +205,7 @@ impl EncryptThenMac {
             tag_bytes: self.0.tag_bytes,
             head_bytes: LENGTH_BYTES,
             length_is_aligned: false,
+            length_is_ciphered: false,
             hides_bad_length: false,
         }
     }
