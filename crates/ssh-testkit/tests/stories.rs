@@ -198,23 +198,202 @@ fn compressed_data_survives_a_rekey_every_few_packets_in_every_way_of_cutting() 
     }
 }
 
-#[test]
-fn keys_change_by_the_clock_for_a_day() {
-    let hour = Duration::from_secs(3600);
+/// Who has a limit on the use of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Client,
+    Server,
+    Both,
+}
+
+const ASKS: [Asks; 3] = [Asks::Client, Asks::Server, Asks::Both];
+
+/// Whoever asks has this policy, and nobody any other limit.
+fn asking(who: Asks, policy: RekeyPolicy) -> Setup {
     let mut setup = Setup::default();
-    setup.client.rekey = RekeyPolicy {
-        time: Some(hour),
-        ..RekeyPolicy::default()
-    };
-    let mut pair = setup.connect();
-    pair.pass(24 * hour + Duration::from_secs(60))
-        .unwrap_or_else(|fault| panic!("{fault:?}"));
-    let rekeys = pair
-        .client_events
-        .iter()
-        .filter(|event| matches!(event, Event::Rekeyed))
-        .count();
-    assert_eq!(rekeys, 24);
+    for (side, others) in [
+        (&mut setup.client, Asks::Server),
+        (&mut setup.server, Asks::Client),
+    ] {
+        side.preferences.edit_kex("curve25519-sha256").unwrap();
+        side.rekey = if who == others {
+            RekeyPolicy::AS_SELDOM_AS_POSSIBLE
+        } else {
+            policy
+        };
+    }
+    setup
+}
+
+/// How often each side has had new keys since it was asked last.
+fn rekeys(pair: &mut Pair) -> [usize; 2] {
+    [&mut pair.client_events, &mut pair.server_events].map(|events| {
+        let all = events.drain(..);
+        all.filter(|event| matches!(event, Event::Rekeyed)).count()
+    })
+}
+
+/// What is sent one way, and how far it is.
+struct Way {
+    data: Vec<u8>,
+    sent: usize,
+    arrived: Vec<u8>,
+}
+
+impl Way {
+    /// Bytes that repeat after a prime number of them, so that nothing lost or doubled fits in by chance.
+    fn of(bytes: usize, salt: u8) -> Self {
+        let data = (0..65_521_u32).map(|at| (at % 251).to_le_bytes()[0] ^ salt);
+        let data: Vec<u8> = data.cycle().take(bytes).collect();
+        Self {
+            data,
+            sent: 0,
+            arrived: Vec::new(),
+        }
+    }
+
+    /// Writes what the window and the keys allow.
+    fn write(&mut self, side: &mut Connection, id: ChannelId) -> usize {
+        let taken = side.write(id, Stream::Data, &self.data[self.sent..]).unwrap();
+        self.sent += taken;
+        taken
+    }
+
+    fn read(&mut self, side: &mut Connection, id: ChannelId) {
+        self.arrived.extend_from_slice(&take(side, id));
+    }
+
+    fn is_done(&self) -> bool {
+        assert!(
+            self.data.starts_with(&self.arrived),
+            "after {} bytes",
+            self.arrived.len()
+        );
+        self.arrived.len() == self.data.len()
+    }
+}
+
+/// Sends both ways at once until all has arrived. Both fill their windows before anybody reads, and the bytes are under
+/// way for `step`.
+fn carry_both_ways(pair: &mut Pair, ids: (ChannelId, ChannelId), bytes: usize, step: Duration) {
+    let (mut up, mut down) = (Way::of(bytes, 0), Way::of(bytes, 0x55));
+    let mut rounds = 0;
+    while !(up.is_done() && down.is_done()) {
+        let pass = |pair: &mut Pair| pair.pass(step).unwrap_or_else(|fault| panic!("{fault:?}"));
+        let mut quiet = 0;
+        while quiet < 4 {
+            let wrote = up.write(&mut pair.ends.client, ids.0) + down.write(&mut pair.ends.server, ids.1);
+            quiet = if wrote == 0 { quiet + 1 } else { 0 };
+            pass(pair);
+        }
+        let shut = |side: &Connection, id, way: &Way| {
+            side.send_window(id) == 0 || way.sent == way.data.len() || side.session().is_changing_keys()
+        };
+        assert!(shut(&pair.ends.client, ids.0, &up) && shut(&pair.ends.server, ids.1, &down));
+        down.read(&mut pair.ends.client, ids.0);
+        up.read(&mut pair.ends.server, ids.1);
+        rounds += 1;
+        assert!(rounds < 10_000, "it stands still");
+    }
+}
+
+#[test]
+fn keys_change_by_the_clock_for_a_day_while_data_moves_both_ways_in_each_hour() {
+    let half = Duration::from_secs(1800);
+    for who in ASKS {
+        // The default: an hour, and far more bytes than are sent here.
+        let mut pair = asking(who, RekeyPolicy::default()).connect();
+        let ids = open(&mut pair);
+        let begin = pair.ends.clock.now();
+        for hour in 1..=24 {
+            let pass = |pair: &mut Pair| pair.pass(half).unwrap_or_else(|fault| panic!("{fault:?}"));
+            pass(&mut pair);
+            assert_eq!(
+                rekeys(&mut pair),
+                [0, 0],
+                "{who:?}, hour {hour}: not before its time"
+            );
+            carry_both_ways(&mut pair, ids, 100_000, Duration::ZERO);
+            assert_eq!(rekeys(&mut pair), [0, 0], "{who:?}, hour {hour}: not by bytes");
+            pass(&mut pair);
+            assert_eq!(rekeys(&mut pair), [1, 1], "{who:?}, hour {hour}");
+        }
+        assert_eq!(pair.ends.clock.now() - begin, 48 * half);
+        carry_both_ways(&mut pair, ids, 100_000, Duration::ZERO);
+    }
+}
+
+#[test]
+fn keys_change_by_every_limit_in_the_middle_of_transfers_with_full_windows() {
+    let bytes = 600_000;
+    for who in ASKS {
+        for (what, policy, at_least) in [
+            (
+                "bytes",
+                RekeyPolicy {
+                    bytes: 50_000,
+                    ..RekeyPolicy::AS_SELDOM_AS_POSSIBLE
+                },
+                6,
+            ),
+            // 2^31 by default.
+            (
+                "packets",
+                RekeyPolicy {
+                    packets: 3,
+                    ..RekeyPolicy::AS_SELDOM_AS_POSSIBLE
+                },
+                6,
+            ),
+            (
+                "time",
+                RekeyPolicy {
+                    time: Some(Duration::from_millis(40)),
+                    ..RekeyPolicy::AS_SELDOM_AS_POSSIBLE
+                },
+                6,
+            ),
+        ] {
+            let mut setup = Setup {
+                latency: Duration::from_millis(5),
+                ..asking(who, policy)
+            };
+            for side in [&mut setup.client_connection, &mut setup.server_connection] {
+                side.window.initial = 100_000;
+                side.window.max = 100_000;
+            }
+            let mut pair = setup.connect();
+            let ids = open_far(&mut pair);
+            rekeys(&mut pair);
+            carry_both_ways(&mut pair, ids, bytes, Duration::from_millis(7));
+            let settled = Duration::from_millis(30);
+            pair.pass(settled).unwrap_or_else(|fault| panic!("{fault:?}"));
+            let [client, server] = rekeys(&mut pair);
+            assert!(
+                client >= at_least && client.abs_diff(server) <= 1,
+                "{who:?}, {what}: {client} and {server} changes of keys"
+            );
+        }
+    }
+}
+
+/// An open session channel, on a way that takes its time.
+fn open_far(pair: &mut Pair) -> (ChannelId, ChannelId) {
+    let ours = pair.ends.client.open(ChannelType::Session).unwrap();
+    loop {
+        pair.pass(Duration::from_millis(5))
+            .unwrap_or_else(|fault| panic!("{fault:?}"));
+        let opening = pair.server_events.drain(..).find_map(|event| match event {
+            Event::Open(opening) => Some(opening),
+            _ => None,
+        });
+        if let Some(opening) = opening {
+            let theirs = pair.ends.server.accept(opening);
+            let patience = Duration::from_millis(200);
+            pair.pass(patience).unwrap_or_else(|fault| panic!("{fault:?}"));
+            return (ours, theirs);
+        }
+    }
 }
 
 #[test]
