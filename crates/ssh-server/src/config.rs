@@ -43,7 +43,7 @@ impl Default for Config {
 
 impl Config {
     /// The transport's settings, with this crate's limits of time.
-    pub(crate) fn transport(&self, limits: &Limits) -> kex::Config {
+    pub(crate) fn transport_within(&self, limits: &Limits) -> kex::Config {
         let mut transport = self.transport.clone();
         transport.limits.identification_deadline = limits.identification_time;
         transport.limits.exchange_deadline = limits.key_exchange_time;

@@ -79,7 +79,7 @@ impl Builder {
         let shared = Shared {
             application,
             host_keys: self.host_keys,
-            transport: Arc::new(self.config.transport(&self.limits)),
+            transport: Arc::new(self.config.transport_within(&self.limits)),
             config: self.config,
             limits: self.limits,
         };

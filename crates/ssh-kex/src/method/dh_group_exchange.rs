@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A client takes no group but one of the size it asked for whose modulus is a safe prime: those of RFC 3526 at once, any
-//! other after [`safe_prime`](super::safe_prime) has tested it. A server chooses from its [`Moduli`] as OpenSSH does, and
+//! other after `safe_prime` has tested it. A server chooses from its [`Moduli`] as OpenSSH does, and
 //! from the groups of RFC 3526 where that has nothing that fits. The request of a single number (34's forerunner, 30) has
 //! been out of use since 2006 and is refused.
 
