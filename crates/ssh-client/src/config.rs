@@ -117,7 +117,7 @@ impl ShowWarning {
 }
 
 /// How long the steps of connecting may take, each by itself. They stand in place of the deadlines in
-/// `transport.limits`.
+/// `transport.limits`. [`Duration::MAX`] is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// Looking up the name and connecting, all addresses together.

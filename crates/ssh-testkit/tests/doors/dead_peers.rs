@@ -225,6 +225,20 @@ async fn a_dead_client_is_noticed_while_more_is_to_be_sent_than_the_way_takes() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_dies_in_the_middle_of_a_change_of_keys_is_noticed_as_soon() {
+    let both = joined(Dead::Server).await;
+    let mut process = both.client.exec("cat").spawn().await.unwrap();
+    both.cut.send_replace(true);
+    both.client.rekey().unwrap();
+    let begin = Instant::now();
+    // What is written meanwhile waits for the new keys.
+    let writing = process.stdin.write_all(&[7; 1024]);
+    let (_lost, why) = tokio::join!(writing, both.client.closed());
+    assert_eq!(verdict(&why), (2, 30));
+    assert_eq!(begin.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_waits_for_anything_hears_of_a_dead_peer() {
     let both = joined(Dead::Server).await;
     let mut process = both.client.exec("cat").spawn().await.unwrap();

@@ -233,6 +233,29 @@ async fn a_failure_is_told_even_if_the_time_is_over_before_the_farewell_has_left
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_wants_no_limit_has_none() {
+    let mut config = Config::default();
+    config.timeouts.connect = Duration::MAX;
+    config.timeouts.identification = Duration::MAX;
+    config.timeouts.key_exchange = Duration::MAX;
+    config.timeouts.login = Duration::MAX;
+    config.timeouts.open = Duration::MAX;
+    for phase in [Phase::Identification, Phase::KeyExchange, Phase::Login] {
+        let (near, far) = duplex(PIPE_BYTES);
+        let wasting = tokio::spawn(waste_in(phase, Waste::Mute, far, Side::Server));
+        let still = timeout(FOR_EVER, client(&config, near)).await;
+        assert!(still.is_err(), "{phase:?}: {still:?}");
+        wasting.abort();
+    }
+    let client = crate::joined(&config, &Arc::new(Notes::default())).await;
+    assert!(matches!(
+        client.run("true").await,
+        Err(Error::RequestRefused { .. })
+    ));
+    client.disconnect().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_person_takes_to_type_is_not_the_servers_time() {
     let limits = ssh_server::Limits {
         login_grace_time: FOR_EVER,
