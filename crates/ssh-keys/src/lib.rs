@@ -11,6 +11,7 @@
 //! | what | where | source |
 //! |---|---|---|
 //! | public key blobs and `.pub` lines | [`PublicKey`] | RFC 4253 §6.6, RFC 4716's base64 form as OpenSSH writes it |
+//! | certificates of keys | [`Certificate`] | OpenSSH `PROTOCOL.certkeys` |
 //! | signature algorithms | [`algorithm::ALL`] | RFC 8032, RFC 8709, RFC 5656, RFC 8332, OpenSSH `PROTOCOL.u2f` |
 //! | `OPENSSH PRIVATE KEY` files | [`PrivateKey`] | OpenSSH `PROTOCOL.key` |
 //! | host keys a user has seen | [`known_hosts`] | OpenSSH `sshd(8)`, "SSH_KNOWN_HOSTS FILE FORMAT" |
@@ -26,6 +27,7 @@
 
 pub mod algorithm;
 pub mod authorized_keys;
+pub mod certificate;
 mod error;
 mod fingerprint;
 mod format;
@@ -36,6 +38,7 @@ mod private_key;
 mod public_key;
 mod signature;
 
+pub use certificate::{Certificate, CertificateError, CertifiedSigner};
 pub use error::{BadLine, FileProblem, KeyError, KeyFileError, LineProblem, SignatureError};
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use format::{BCRYPT_ROUNDS, MAX_BCRYPT_ROUNDS, MAX_KEY_FILE_BYTES};

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::algorithm::{self, PublicMaterial};
 use crate::error::shown;
-use crate::wire::Reader;
+use crate::wire::{Reader, Writer};
 use crate::{Demands, Fingerprint, KeyError, SignatureAlgorithm, SignatureError, SignatureValid, signature};
 
 /// Longest public key blob that is looked at, in bytes. An RSA key of 16384 bits has 2 KiB; the rest is room for
@@ -50,11 +50,22 @@ impl PublicKey {
             .ok_or_else(|| KeyError::UnsupportedType(shown(name)))?;
         let material = (algorithm.read_public)(&mut reader)?;
         reader.finish()?;
-        Ok(Self(Arc::new(Inner {
-            blob: blob.to_vec(),
-            key_type: algorithm.key_type,
-            material,
-        })))
+        Ok(Self::from_parts(blob.to_vec(), algorithm.key_type, material))
+    }
+
+    /// Reads what follows the type in a key blob, where a certificate has it, up to its own next field.
+    pub(crate) fn read_fields(
+        algorithm: &SignatureAlgorithm,
+        reader: &mut Reader<'_>,
+    ) -> Result<Self, KeyError> {
+        let mut fields = reader.clone();
+        let material = (algorithm.read_public)(reader)?;
+        let read = fields.remaining().saturating_sub(reader.remaining());
+        let mut blob = Vec::new();
+        let mut writer = Writer::new(&mut blob);
+        writer.string(algorithm.key_type.as_bytes());
+        writer.raw(fields.take(read)?);
+        Ok(Self::from_parts(blob, algorithm.key_type, material))
     }
 
     /// The key whose parts are known to belong together: the public half of a private key.
@@ -92,21 +103,7 @@ impl PublicKey {
     /// The line `type base64 comment`, without a line ending; without the comment when that is empty. Line breaks and
     /// other control characters in the comment become spaces, so that the line stays one line.
     pub fn to_openssh(&self, comment: &str) -> String {
-        let mut line = format!("{} {}", self.0.key_type, self.to_base64());
-        if !comment.is_empty() {
-            line.push(' ');
-            line.extend(
-                comment
-                    .chars()
-                    .map(|each| if each.is_control() { ' ' } else { each }),
-            );
-        }
-        line
-    }
-
-    /// The blob in base64: the second field of a key line.
-    pub(crate) fn to_base64(&self) -> String {
-        STANDARD.encode(&self.0.blob)
+        line(self.0.key_type, &self.0.blob, comment)
     }
 
     /// The size that people know the key by, in bits: 256 for Ed25519.
@@ -179,6 +176,20 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+/// The line `type base64 comment` of a key or certificate.
+pub(crate) fn line(blob_type: &str, blob: &[u8], comment: &str) -> String {
+    let mut line = format!("{blob_type} {}", STANDARD.encode(blob));
+    if !comment.is_empty() {
+        line.push(' ');
+        line.extend(
+            comment
+                .chars()
+                .map(|each| if each.is_control() { ' ' } else { each }),
+        );
+    }
+    line
+}
+
 /// The fields of a line, separated by spaces and tabs.
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
@@ -233,7 +244,7 @@ fn check_length(blob: &[u8]) -> Result<(), KeyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{DecodeError, Writer};
+    use crate::wire::DecodeError;
 
     /// The key of RFC 7479 §3.
     const LINE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPKSUTyz1HwHReFVvD5obVsALAgJRNarH4TRpNePnAS";

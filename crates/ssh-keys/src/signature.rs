@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::algorithm::SignatureParts;
 use crate::error::shown;
 use crate::wire::{Reader, Writer};
-use crate::{PublicKey, SignatureAlgorithm, SignatureError};
+use crate::{Certificate, PublicKey, SignatureAlgorithm, SignatureError};
 
 /// Proof that a signature was checked: only [`PublicKey::verify`] makes one, so a step that asks for it cannot be
 /// reached by forgetting the check.
@@ -60,6 +60,11 @@ pub trait Signer: Send + Sync {
     /// The public half.
     fn public_key(&self) -> &PublicKey;
 
+    /// The certificate that is shown in place of the bare key, if this signer has one.
+    fn certificate(&self) -> Option<&Certificate> {
+        None
+    }
+
     /// The algorithms this signer can use with its key, the preferred one first.
     fn algorithms(&self) -> &[&'static SignatureAlgorithm];
 
@@ -70,6 +75,10 @@ pub trait Signer: Send + Sync {
 impl<T: Signer + ?Sized> Signer for Arc<T> {
     fn public_key(&self) -> &PublicKey {
         (**self).public_key()
+    }
+
+    fn certificate(&self) -> Option<&Certificate> {
+        (**self).certificate()
     }
 
     fn algorithms(&self) -> &[&'static SignatureAlgorithm] {

@@ -39,6 +39,14 @@ fn vectors(algorithm: &SignatureAlgorithm) -> Vec<HashMap<String, Vec<u8>>> {
         .collect()
 }
 
+/// Every algorithm that makes its own signatures. Those of certificates sign as these do; `certificates.rs` has theirs.
+fn plain() -> impl Iterator<Item = &'static SignatureAlgorithm> {
+    algorithm::ALL
+        .iter()
+        .copied()
+        .filter(|each| !each.is_certificate())
+}
+
 fn signature_blob(algorithm: &SignatureAlgorithm, entry: &HashMap<String, Vec<u8>>) -> Vec<u8> {
     let behind = entry.get("behind").map_or(&[][..], Vec::as_slice);
     let strings = strings(&[algorithm.signature_name.as_bytes(), &entry["signature"]]);
@@ -47,7 +55,7 @@ fn signature_blob(algorithm: &SignatureAlgorithm, entry: &HashMap<String, Vec<u8
 
 #[test]
 fn every_algorithm_accepts_its_vectors() {
-    for algorithm in algorithm::ALL {
+    for algorithm in plain() {
         let entries = vectors(algorithm);
         let mut signatures = 0;
         for entry in &entries {
@@ -71,7 +79,7 @@ fn every_algorithm_accepts_its_vectors() {
 
 #[test]
 fn every_changed_byte_of_a_vector_is_refused() {
-    for algorithm in algorithm::ALL {
+    for algorithm in plain() {
         for entry in vectors(algorithm)
             .iter()
             .filter(|entry| entry.contains_key("signature"))

@@ -39,6 +39,7 @@ const fn algorithm<C: Curve>() -> SignatureAlgorithm {
         signature_name: C::TYPE,
         key_type: C::TYPE,
         tier: Tier::Compatible,
+        certified: None,
         read_public: read_public::<C>,
         read_private: read_private::<C>,
     }

@@ -30,6 +30,7 @@ pub static ED25519: SignatureAlgorithm = SignatureAlgorithm {
     signature_name: NAME,
     key_type: NAME,
     tier: Tier::Recommended,
+    certified: None,
     read_public,
     read_private,
 };

@@ -4,6 +4,7 @@
 //! name and signs under another. Hence three names in a [`SignatureAlgorithm`]: the one that is negotiated, the one that
 //! must stand in the signature, and the type of the key.
 
+pub mod certificate;
 pub mod ecdsa;
 pub mod ed25519;
 pub mod rsa;
@@ -12,6 +13,10 @@ pub mod security_key;
 use std::fmt;
 use std::sync::Arc;
 
+pub use certificate::{
+    ECDSA_NISTP256_CERT, ECDSA_NISTP384_CERT, ECDSA_NISTP521_CERT, ED25519_CERT, RSA_SHA2_256_CERT,
+    RSA_SHA2_512_CERT, SK_ECDSA_NISTP256_CERT, SK_ED25519_CERT,
+};
 pub use ecdsa::{ECDSA_NISTP256, ECDSA_NISTP384, ECDSA_NISTP521};
 pub use ed25519::ED25519;
 pub use rsa::{RSA_SHA2_256, RSA_SHA2_512, SSH_RSA};
@@ -20,8 +25,17 @@ pub use security_key::{SK_ECDSA_NISTP256, SK_ED25519};
 use crate::wire::{Reader, Tier, Writer};
 use crate::{Demands, KeyError, PublicKey, SecurityKeyUse, SignatureError};
 
-/// Every algorithm that stands, the most preferred first within its tier.
+/// Every algorithm that stands, the most preferred first within its tier. Those of certificates come first: a host that
+/// can show one is believed by those who know its authority alone, and by everybody else as if it had shown its key.
 pub static ALL: &[&SignatureAlgorithm] = &[
+    &certificate::ED25519_CERT,
+    &certificate::ECDSA_NISTP256_CERT,
+    &certificate::ECDSA_NISTP384_CERT,
+    &certificate::ECDSA_NISTP521_CERT,
+    &certificate::SK_ED25519_CERT,
+    &certificate::SK_ECDSA_NISTP256_CERT,
+    &certificate::RSA_SHA2_512_CERT,
+    &certificate::RSA_SHA2_256_CERT,
     &ed25519::ED25519,
     &ecdsa::ECDSA_NISTP256,
     &ecdsa::ECDSA_NISTP384,
@@ -38,11 +52,25 @@ pub fn find(name: &str) -> Option<&'static SignatureAlgorithm> {
     ALL.iter().copied().find(|algorithm| algorithm.name == name)
 }
 
-/// The algorithms a key of type `key_type` can be used with, the preferred one first.
+/// The algorithms a key of type `key_type` can be used with by itself, the preferred one first.
 pub fn for_key_type(key_type: &str) -> impl Iterator<Item = &'static SignatureAlgorithm> {
     ALL.iter()
         .copied()
-        .filter(move |algorithm| algorithm.key_type == key_type)
+        .filter(move |algorithm| !algorithm.is_certificate() && algorithm.key_type == key_type)
+}
+
+/// The algorithms of certificates of this type, the preferred one first.
+pub fn for_certificate_type(certificate_type: &str) -> impl Iterator<Item = &'static SignatureAlgorithm> {
+    ALL.iter()
+        .copied()
+        .filter(move |algorithm| algorithm.is_certificate() && algorithm.key_type == certificate_type)
+}
+
+/// What `plain` is called together with a certificate, if that is possible.
+pub fn with_certificate(plain: &SignatureAlgorithm) -> Option<&'static SignatureAlgorithm> {
+    ALL.iter()
+        .copied()
+        .find(|algorithm| algorithm.certified == Some(plain))
 }
 
 /// A signature algorithm: its names, its standing, and how its keys are read.
@@ -51,14 +79,28 @@ pub struct SignatureAlgorithm {
     pub name: &'static str,
     /// The name that stands in a signature blob; it differs from [`name`](Self::name) for certificates only.
     pub signature_name: &'static str,
-    /// The type of the keys it works with: the name at the start of their blobs.
+    /// The type of the keys or certificates it works with: the name at the start of their blobs.
     pub key_type: &'static str,
     /// Whether it is offered by default.
     pub tier: Tier,
+    /// For the algorithm of a certificate: what its key signs with. `None`: the key is shown by itself.
+    pub certified: Option<&'static SignatureAlgorithm>,
     /// Reads what follows the type in a public key blob; the caller checks that nothing is left.
     pub(crate) read_public: fn(&mut Reader<'_>) -> Result<Arc<dyn PublicMaterial>, KeyError>,
     /// Reads what follows the type in the private section of a key file (`PROTOCOL.key` §3).
     pub(crate) read_private: fn(&mut Reader<'_>) -> Result<Box<dyn PrivateMaterial>, KeyError>,
+}
+
+impl SignatureAlgorithm {
+    /// Whether the key is shown in a certificate.
+    pub const fn is_certificate(&self) -> bool {
+        self.certified.is_some()
+    }
+
+    /// What the key signs with: itself, or for a certificate the algorithm of the key in it.
+    pub fn plain(&self) -> &Self {
+        self.certified.unwrap_or(self)
+    }
 }
 
 impl fmt::Debug for SignatureAlgorithm {
@@ -135,9 +177,34 @@ mod tests {
                 ALL[..index].iter().all(|other| other.name != algorithm.name),
                 "{algorithm} stands twice"
             );
-            assert!(for_key_type(algorithm.key_type).any(|other| other == *algorithm));
+            let plain = for_key_type(algorithm.key_type).any(|other| other == *algorithm);
+            let certified = for_certificate_type(algorithm.key_type).any(|other| other == *algorithm);
+            assert_eq!(
+                (plain, certified),
+                (!algorithm.is_certificate(), algorithm.is_certificate())
+            );
         }
         assert_eq!(find("ssh-dss"), None);
         assert_eq!(find(""), None);
+    }
+
+    #[test]
+    fn every_algorithm_but_those_of_sha_1_has_one_with_a_certificate() {
+        for algorithm in ALL {
+            let expected = match (algorithm.is_certificate(), algorithm.tier) {
+                (false, Tier::Recommended | Tier::Compatible) => {
+                    let name = algorithm.name.trim_end_matches("@openssh.com");
+                    Some(format!("{name}-cert-v01@openssh.com"))
+                }
+                _ => None,
+            };
+            let found = with_certificate(algorithm);
+            assert_eq!(found.map(|each| each.name.to_owned()), expected, "{algorithm}");
+            if let Some(found) = found {
+                assert_eq!(found.plain(), *algorithm);
+                assert_eq!(found.signature_name, algorithm.signature_name);
+                assert_eq!(found.tier, algorithm.tier);
+            }
+        }
     }
 }

@@ -52,6 +52,7 @@ const fn algorithm(name: &'static str, tier: Tier) -> SignatureAlgorithm {
         signature_name: name,
         key_type: KEY_TYPE,
         tier,
+        certified: None,
         read_public,
         read_private,
     }

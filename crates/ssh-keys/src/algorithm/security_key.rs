@@ -27,6 +27,7 @@ pub static SK_ED25519: SignatureAlgorithm = SignatureAlgorithm {
     signature_name: ED25519_NAME,
     key_type: ED25519_NAME,
     tier: Tier::Compatible,
+    certified: None,
     read_public: read_ed25519,
     read_private: |_| refuse_private(ED25519_NAME),
 };
@@ -36,6 +37,7 @@ pub static SK_ECDSA_NISTP256: SignatureAlgorithm = SignatureAlgorithm {
     signature_name: ECDSA_NAME,
     key_type: ECDSA_NAME,
     tier: Tier::Compatible,
+    certified: None,
     read_public: read_ecdsa,
     read_private: |_| refuse_private(ECDSA_NAME),
 };

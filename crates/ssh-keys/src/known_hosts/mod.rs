@@ -12,9 +12,9 @@
 //! changed one.
 //!
 //! Lines with keys of types that cannot be verified here are kept and compared byte by byte: such a key can be revoked,
-//! and its type is reported by [`KnownHosts::key_types_for`]. `@cert-authority` lines are kept, read, and never matched
-//! by a plain key; certificates do not stand yet. Lines that are not understood have no effect and are listed in
-//! [`KnownHosts::bad_lines`].
+//! and its type is reported by [`KnownHosts::key_types_for`]. `@cert-authority` lines are for certificates alone
+//! ([`KnownHosts::check_authority`]): a plain key never matches them. Lines that are not understood have no effect and are
+//! listed in [`KnownHosts::bad_lines`].
 
 mod hosts;
 
@@ -22,7 +22,7 @@ use hosts::Hosts;
 
 use crate::error::shown;
 use crate::public_key::{Fields, decode_fields};
-use crate::{BadLine, KeyError, LineProblem, PublicKey, lines};
+use crate::{BadLine, Certificate, KeyError, LineProblem, PublicKey, lines};
 
 pub use hosts::{BadHostName, MAX_HOST_BYTES};
 
@@ -82,6 +82,25 @@ impl HostKeyStatus {
             Self::Revoked { .. } => 3,
         }
     }
+}
+
+/// What the file says of the authority that a host's certificate names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthorityStatus {
+    /// It is an authority for this host. Whether it really signed, and what, is for the certificate to show.
+    Trusted {
+        /// The line that says so.
+        line: usize,
+    },
+    /// No line makes it an authority for this host.
+    Unknown,
+    /// The authority's key or the certified key is revoked, whatever other lines say.
+    Revoked {
+        /// The line that revokes it.
+        line: usize,
+        /// The key that is revoked.
+        key: PublicKey,
+    },
 }
 
 /// What a line says of its key, when it is more than "this host has this key".
@@ -215,6 +234,10 @@ impl Names {
         Self { exact, bare }
     }
 
+    fn match_any(&self, hosts: &Hosts) -> bool {
+        hosts.matches(&self.exact) || self.bare_matches(hosts)
+    }
+
     fn bare_matches(&self, hosts: &Hosts) -> bool {
         self.bare.as_ref().is_some_and(|name| hosts.matches(name))
     }
@@ -270,6 +293,40 @@ impl KnownHosts {
             (HostKeyStatus::Unknown, Some(known)) => known,
             (status, _) => status,
         }
+    }
+
+    /// What the file says of `host` (without brackets) on `port` showing this certificate. As with keys, a line of the bare
+    /// host counts on every port.
+    pub fn check_authority(&self, host: &str, port: u16, certificate: &Certificate) -> AuthorityStatus {
+        let names = Names::new(host, port);
+        let authority = certificate.signature_key();
+        let mut status = AuthorityStatus::Unknown;
+        for entry in self.entries.iter().filter(|entry| names.match_any(&entry.hosts)) {
+            let line = entry.line;
+            match entry.marker {
+                Some(Marker::Revoked) => {
+                    let mut shown = [authority, certificate.key()].into_iter();
+                    if let Some(key) = shown.find(|key| key.blob() == entry.blob()).cloned() {
+                        return AuthorityStatus::Revoked { line, key };
+                    }
+                }
+                Some(Marker::CertAuthority)
+                    if entry.blob() == authority.blob() && status == AuthorityStatus::Unknown =>
+                {
+                    status = AuthorityStatus::Trusted { line };
+                }
+                _ => {}
+            }
+        }
+        status
+    }
+
+    /// Whether the file names an authority for this host: then certificates are to be asked for first.
+    pub fn has_authority_for(&self, host: &str, port: u16) -> bool {
+        let names = Names::new(host, port);
+        self.entries
+            .iter()
+            .any(|entry| entry.marker == Some(Marker::CertAuthority) && names.match_any(&entry.hosts))
     }
 
     /// The types of the keys the host is known by, in the order of the lines and each once: to be asked for first, and
