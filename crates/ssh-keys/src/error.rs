@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use crate::Fingerprint;
 use crate::wire::DecodeError;
 
 /// Why bytes or text are not a public key.
@@ -41,13 +42,23 @@ pub enum KeyError {
     BadScalar,
     /// An RSA modulus is not of a size that is taken ([`MIN_MODULUS_BITS`](crate::algorithm::rsa::MIN_MODULUS_BITS) to
     /// [`MAX_MODULUS_BITS`](crate::algorithm::rsa::MAX_MODULUS_BITS)).
-    #[error("an RSA key of {0} bits is not accepted, only 2048 to 8192 are")]
+    #[error("an RSA key of {0} bits is not accepted, only 1024 to 16384 are")]
     RsaSize(usize),
+    /// A key is sound, but of less bits than whoever judges it asks for (`RequiredRSASize`).
+    #[error("the RSA key {fingerprint} of {bits} bits is too small: {required} are required")]
+    RsaTooSmall {
+        /// Which key.
+        fingerprint: Fingerprint,
+        /// The size of its modulus, in bits.
+        bits: usize,
+        /// The smallest size that would do, in bits.
+        required: usize,
+    },
     /// A number of an RSA key cannot be one of a sound key.
     #[error("the RSA key's {0}")]
     BadRsaNumber(&'static str),
     /// A private RSA key that cannot be used for signing, in the words of the library.
-    #[error("the private RSA key cannot be used ({0}); its modulus must have 2048, 3072 or 4096 bits")]
+    #[error("the private RSA key cannot be used ({0})")]
     UnusableRsaKey(String),
     /// The public half of a private key is not the one that belongs to it.
     #[error("the public and private halves do not belong together")]
@@ -236,7 +247,9 @@ impl From<KeyError> for KeyFileError {
         match error {
             KeyError::UnsupportedType(name) => Self::UnsupportedKeyType(name),
             KeyError::HalvesDiffer => Self::Malformed(FileProblem::PublicMismatch),
-            KeyError::RsaSize(_) | KeyError::UnusableRsaKey(_) => Self::RefusedSize(error),
+            KeyError::RsaSize(_) | KeyError::RsaTooSmall { .. } | KeyError::UnusableRsaKey(_) => {
+                Self::RefusedSize(error)
+            }
             other => Self::Malformed(FileProblem::Key(other)),
         }
     }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::algorithm::{PrivateMaterial, ecdsa, ed25519};
+use crate::algorithm::{PrivateMaterial, ecdsa, ed25519, rsa};
 use crate::format::{openssh, pem};
 use crate::wire::rand_core::CryptoRng;
-use crate::{KeyFileError, PublicKey, SignatureAlgorithm, SignatureError, Signer, signature};
+use crate::{KeyError, KeyFileError, PublicKey, SignatureAlgorithm, SignatureError, Signer, signature};
 
 /// A private key with its comment. It wipes itself when dropped, and `Debug` shows its public half only.
 pub struct PrivateKey {
@@ -48,6 +48,18 @@ impl PrivateKey {
     /// A new Ed25519 key from the generator's next 32 bytes; see [`Self::generate`].
     pub fn generate_ed25519(rng: &mut dyn CryptoRng, comment: &str) -> Self {
         Self::generate(KeyKind::Ed25519, rng, comment)
+    }
+
+    /// A new RSA key of `bits` bits, with as many bytes of the generator as it takes to find two primes. 3072 bits take
+    /// seconds, 16384 may take an hour: call this where waiting is allowed.
+    ///
+    /// # Errors
+    /// [`KeyError::RsaSize`] for a size that is not between
+    /// [`MIN_MODULUS_BITS`](crate::algorithm::rsa::MIN_MODULUS_BITS) and
+    /// [`MAX_MODULUS_BITS`](crate::algorithm::rsa::MAX_MODULUS_BITS).
+    pub fn generate_rsa(bits: usize, rng: &mut dyn CryptoRng, comment: &str) -> Result<Self, KeyError> {
+        let material = rsa::generate(bits, rng)?;
+        Ok(Self::from_material(material, comment.to_owned()))
     }
 
     /// Reads a private key file of OpenSSH's form (`PROTOCOL.key`), decrypting it with the passphrase where it is
@@ -98,7 +110,7 @@ impl PrivateKey {
         comment.clone_into(&mut self.comment);
     }
 
-    /// The algorithms this key can sign with, the preferred one first.
+    /// The algorithms this key can sign with, the preferred one first and legacy ones last.
     pub fn algorithms(&self) -> &[&'static SignatureAlgorithm] {
         self.material.algorithms()
     }

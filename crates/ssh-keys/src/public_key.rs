@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::algorithm::{self, PublicMaterial};
+use crate::algorithm::{self, PublicMaterial, rsa};
 use crate::error::shown;
 use crate::wire::{Reader, Writer};
 use crate::{Demands, Fingerprint, KeyError, SignatureAlgorithm, SignatureError, SignatureValid, signature};
@@ -109,6 +109,29 @@ impl PublicKey {
     /// The size that people know the key by, in bits: 256 for Ed25519.
     pub fn bits(&self) -> usize {
         self.0.material.bits()
+    }
+
+    /// Whether the key is in a security key, whose signatures tell what its owner did ([`SecurityKeyUse`]).
+    ///
+    /// [`SecurityKeyUse`]: crate::SecurityKeyUse
+    pub fn is_security_key(&self) -> bool {
+        self.0.material.behind_bytes() > 0
+    }
+
+    /// Refuses an RSA key of less than `required` bits (`RequiredRSASize`); keys of other types have no size to choose.
+    ///
+    /// # Errors
+    /// [`KeyError::RsaTooSmall`], which names the key and its size.
+    pub fn check_rsa_bits(&self, required: usize) -> Result<(), KeyError> {
+        let bits = self.bits();
+        if self.0.key_type != rsa::KEY_TYPE || bits >= required {
+            return Ok(());
+        }
+        Err(KeyError::RsaTooSmall {
+            fingerprint: self.fingerprint(),
+            bits,
+            required,
+        })
     }
 
     /// The SHA-256 fingerprint.

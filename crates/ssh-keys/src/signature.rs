@@ -19,6 +19,14 @@ impl SignatureValid {
         Self(made)
     }
 
+    /// Whether what the owner of a security key did for the signature is enough. Of other keys nothing is asked.
+    ///
+    /// # Errors
+    /// [`SignatureError::NotTouched`] or [`SignatureError::NotVerified`].
+    pub fn meets(&self, demands: &Demands) -> Result<(), SignatureError> {
+        self.0.as_ref().map_or(Ok(()), |made| demands.check(made))
+    }
+
     /// What a security key said of the signature it made; `None` for other keys.
     pub const fn security_key(&self) -> Option<&SecurityKeyUse> {
         self.0.as_ref()
@@ -40,6 +48,24 @@ impl Default for Demands {
             touch: true,
             verification: false,
         }
+    }
+}
+
+impl Demands {
+    /// None at all: for who decides later, by [`SignatureValid::meets`].
+    pub const NONE: Self = Self {
+        touch: false,
+        verification: false,
+    };
+
+    pub(crate) const fn check(&self, made: &SecurityKeyUse) -> Result<(), SignatureError> {
+        if self.touch && !made.touched {
+            return Err(SignatureError::NotTouched);
+        }
+        if self.verification && !made.verified {
+            return Err(SignatureError::NotVerified);
+        }
+        Ok(())
     }
 }
 
@@ -65,7 +91,7 @@ pub trait Signer: Send + Sync {
         None
     }
 
-    /// The algorithms this signer can use with its key, the preferred one first.
+    /// The algorithms this signer can use with its key, the preferred one first and legacy ones last.
     fn algorithms(&self) -> &[&'static SignatureAlgorithm];
 
     /// The signature blob over `message`.

@@ -13,9 +13,41 @@
 
 mod common;
 
+use std::convert::Infallible;
+
 use common::{fixture, fixture_text, key_file, mpints, strings};
+use ssh_keys::algorithm::rsa::REQUIRED_MODULUS_BITS;
+use ssh_keys::wire::rand_core::{TryCryptoRng, TryRng};
 use ssh_keys::wire::{Reader, Tier};
 use ssh_keys::{KeyError, KeyFileError, PrivateKey, PublicKey, SignatureError, algorithm};
+
+/// A generator that is not random but looks so: primes are found in it (splitmix64, Steele, Lea, Flood 2014).
+struct Scrambled(u64);
+
+impl TryRng for Scrambled {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.try_next_u64().map(|number| (number >> 32) as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Ok(mixed ^ (mixed >> 31))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        for part in out.chunks_mut(8) {
+            let bytes = self.try_next_u64()?.to_le_bytes();
+            part.copy_from_slice(&bytes[..part.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Scrambled {}
 
 fn private(name: &str) -> PrivateKey {
     PrivateKey::from_openssh(&fixture(name), None).unwrap()
@@ -39,9 +71,8 @@ fn keys_out_of_range_are_refused() {
     for (what, e, n, expected) in [
         ("no modulus", &f4[..], vec![], KeyError::RsaSize(0)),
         ("768 bits", &f4, odd(768), KeyError::RsaSize(768)),
-        ("1024 bits", &f4, odd(1024), KeyError::RsaSize(1024)),
-        ("2047 bits", &f4, odd(2047), KeyError::RsaSize(2047)),
-        ("8193 bits", &f4, odd(8193), KeyError::RsaSize(8193)),
+        ("1023 bits", &f4, odd(1023), KeyError::RsaSize(1023)),
+        ("16385 bits", &f4, odd(16385), KeyError::RsaSize(16385)),
         ("64 Kbit", &f4, odd(1 << 16), KeyError::RsaSize(1 << 16)),
         ("even", &f4, even, KeyError::BadRsaNumber("modulus is even")),
         (
@@ -91,20 +122,99 @@ fn keys_out_of_range_are_refused() {
     }
     for (e, bits) in [
         (&[3][..], 2048),
-        (&f4, 8192),
+        (&f4, 1024),
+        (&f4, 16384),
         (&[1, 0xff, 0xff, 0xff, 0xff], 2049),
     ] {
         assert_eq!(public(e, &odd(bits)).unwrap().bits(), bits);
     }
-    let (weak, _) = fixture_text("rsa_1024.pub")
-        .split_once(" rsa")
-        .map(|(line, rest)| (line.to_owned(), rest.len()))
-        .unwrap();
-    assert_eq!(PublicKey::from_openssh(&weak), Err(KeyError::RsaSize(1024)));
     assert_eq!(
-        PrivateKey::from_openssh(&fixture("rsa_1024"), None).unwrap_err(),
-        KeyFileError::RefusedSize(KeyError::RsaSize(1024))
+        KeyFileError::from(KeyError::RsaSize(768)),
+        KeyFileError::RefusedSize(KeyError::RsaSize(768))
     );
+}
+
+#[test]
+fn a_size_that_is_required_is_asked_for_by_name() {
+    let weak = PublicKey::from_openssh(&fixture_text("rsa_1024.pub")).unwrap().0;
+    assert_eq!(weak.check_rsa_bits(1024), Ok(()));
+    let error = weak.check_rsa_bits(REQUIRED_MODULUS_BITS).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the RSA key {} of 1024 bits is too small: 2048 are required",
+            weak.fingerprint()
+        )
+    );
+    assert!(
+        public(&[1, 0, 1], &odd(2047))
+            .unwrap()
+            .check_rsa_bits(2048)
+            .is_err()
+    );
+    assert_eq!(
+        public(&[1, 0, 1], &odd(2048)).unwrap().check_rsa_bits(2048),
+        Ok(())
+    );
+    assert_eq!(
+        private("ed25519").public().check_rsa_bits(16384),
+        Ok(()),
+        "others have no size"
+    );
+}
+
+#[test]
+fn keys_of_unusual_sizes_sign_and_are_checked() {
+    for (name, bits) in [("rsa_1024", 1024), ("rsa_2560", 2560), ("rsa_16384", 16384)] {
+        let key = private(name);
+        assert_eq!(key.public().bits(), bits);
+        for algorithm in key.algorithms() {
+            let good = key.sign(algorithm, b"message").unwrap();
+            let verify =
+                |message: &[u8], blob: &[u8]| key.public().verify(algorithm, message, blob).map(|_| ());
+            assert_eq!(verify(b"message", &good), Ok(()), "{name} {algorithm}");
+            assert_eq!(
+                verify(b"massage", &good),
+                Err(SignatureError::Invalid),
+                "{name} {algorithm}"
+            );
+            let mut bad = good.clone();
+            *bad.last_mut().unwrap() ^= 1;
+            assert_eq!(
+                verify(b"message", &bad),
+                Err(SignatureError::Invalid),
+                "{name} {algorithm}"
+            );
+            let all_ones = strings(&[algorithm.name.as_bytes(), &vec![0xff; bits / 8]]);
+            assert_eq!(
+                verify(b"message", &all_ones),
+                Err(SignatureError::Invalid),
+                "above the modulus"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_new_key_has_the_size_asked_for_and_is_read_again() {
+    let mut rng = Scrambled(0);
+    for bits in [1024, 1536, 2048] {
+        let key = PrivateKey::generate_rsa(bits, &mut rng, "me").unwrap();
+        assert_eq!((key.public().bits(), key.public().key_type()), (bits, "ssh-rsa"));
+        let text = key.to_openssh(None, &mut rng).unwrap();
+        let again = PrivateKey::from_openssh(text.as_bytes(), None).unwrap();
+        assert_eq!(again.public(), key.public());
+        let signature = again.sign(&algorithm::RSA_SHA2_256, b"message").unwrap();
+        assert!(
+            key.public()
+                .verify(&algorithm::RSA_SHA2_256, b"message", &signature)
+                .is_ok()
+        );
+    }
+    for bits in [0, 1023, 16385] {
+        let made = PrivateKey::generate_rsa(bits, &mut rng, "");
+        assert_eq!(made.unwrap_err(), KeyError::RsaSize(bits));
+    }
 }
 
 #[test]
@@ -135,7 +245,7 @@ fn numbers_not_in_shortest_form_are_refused() {
 }
 
 #[test]
-fn a_key_has_three_algorithms_and_signs_with_two() {
+fn a_key_has_three_algorithms_and_the_legacy_one_is_the_last() {
     let key = private("rsa");
     let names = |list: Vec<&'static ssh_keys::SignatureAlgorithm>| {
         list.iter().map(|each| each.name).collect::<Vec<_>>()
@@ -144,12 +254,11 @@ fn a_key_has_three_algorithms_and_signs_with_two() {
         names(key.public().algorithms().collect()),
         ["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"]
     );
-    assert_eq!(names(key.algorithms().to_vec()), ["rsa-sha2-512", "rsa-sha2-256"]);
+    assert_eq!(
+        names(key.algorithms().to_vec()),
+        ["rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"]
+    );
     assert_eq!(algorithm::SSH_RSA.tier, Tier::Legacy);
-    assert!(matches!(
-        key.sign(&algorithm::SSH_RSA, b"m"),
-        Err(SignatureError::WrongKeyType { .. })
-    ));
     assert_eq!(key.public().key_type(), "ssh-rsa");
 }
 

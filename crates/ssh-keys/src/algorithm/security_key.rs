@@ -92,12 +92,7 @@ impl PublicMaterial for Public {
             verified: flags & VERIFIED != 0,
             counter,
         };
-        if demands.touch && !made.touched {
-            return Err(SignatureError::NotTouched);
-        }
-        if demands.verification && !made.verified {
-            return Err(SignatureError::NotVerified);
-        }
+        demands.check(&made)?;
         Ok(Some(made))
     }
 }

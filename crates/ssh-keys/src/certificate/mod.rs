@@ -206,12 +206,8 @@ impl Certificate {
             .find(|each| !each.is_certificate() && each.signature_name.as_bytes() == name)
             .ok_or_else(|| CertificateError::AuthorityAlgorithm(shown(name)))?;
         // A certificate is signed once, long before; nobody can be asked to touch the authority's device again.
-        let demands = Demands {
-            touch: false,
-            verification: false,
-        };
         authority
-            .verify_demanding(algorithm, self.signed_part(), self.signature(), &demands)
+            .verify_demanding(algorithm, self.signed_part(), self.signature(), &Demands::NONE)
             .map_err(CertificateError::Signature)
     }
 }
