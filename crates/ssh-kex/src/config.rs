@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::keys::algorithm::rsa::REQUIRED_MODULUS_BITS;
 use crate::keys::{SignatureAlgorithm, algorithm};
 use crate::moduli::Moduli;
 use crate::preferences::{Preferences, by_tier};
@@ -21,6 +22,8 @@ pub struct Config {
     pub rekey: RekeyPolicy,
     /// What a peer can make us hold, and for how long we wait for it.
     pub limits: Limits,
+    /// The smallest RSA key of others that is believed, in bits (`RequiredRSASize`); smaller ones are refused by name.
+    pub required_rsa_bits: usize,
     /// As a server: the algorithms told to clients for public key login (`server-sig-algs`, RFC 8308 §3.1).
     pub login_signatures: Vec<&'static SignatureAlgorithm>,
     /// As a server: the groups for `diffie-hellman-group-exchange-sha256`. Without any, and where none fits, those of
@@ -35,7 +38,8 @@ impl Default for Config {
             preferences: Preferences::default(),
             rekey: RekeyPolicy::default(),
             limits: Limits::default(),
-            login_signatures: by_tier(algorithm::ALL, Tier::Compatible),
+            required_rsa_bits: REQUIRED_MODULUS_BITS,
+            login_signatures: login_signatures(),
             moduli: Arc::default(),
         }
     }
@@ -49,6 +53,13 @@ impl Config {
             ..Self::default()
         }
     }
+}
+
+/// What a key can log in with by itself: certificates log nobody in so far.
+fn login_signatures() -> Vec<&'static SignatureAlgorithm> {
+    let mut list = by_tier(algorithm::ALL, Tier::Compatible);
+    list.retain(|each| !each.is_certificate());
+    list
 }
 
 /// `SSH-2.0-Bowline_` and the version of this crate.

@@ -10,15 +10,46 @@
 
 use std::fmt;
 
+use crate::error::Misbehaviour;
 use crate::exchange_hash::Digest;
-use crate::keys::{PublicKey, SignatureAlgorithm, SignatureValid};
+use crate::keys::{Certificate, PublicKey, SignatureAlgorithm, SignatureValid};
+
+/// What a server showed as its host key: the key, and the certificate around it.
+pub(crate) struct ShownHostKey {
+    pub(crate) key: PublicKey,
+    certificate: Option<Certificate>,
+}
+
+impl ShownHostKey {
+    /// Reads the blob of a key, or of a certificate where the algorithm that was agreed on is one of certificates.
+    pub(crate) fn read(blob: &[u8], algorithm: &SignatureAlgorithm) -> Result<Self, Misbehaviour> {
+        if !algorithm.is_certificate() {
+            let key = PublicKey::from_blob(blob).map_err(|error| Misbehaviour::HostKey(error.to_string()))?;
+            return Ok(Self {
+                key,
+                certificate: None,
+            });
+        }
+        let certificate =
+            Certificate::from_blob(blob).map_err(|error| Misbehaviour::HostKey(error.to_string()))?;
+        let found = certificate.certificate_type();
+        if found != algorithm.key_type {
+            let why = format!("a certificate of type {found} cannot be used with {algorithm}");
+            return Err(Misbehaviour::HostKey(why));
+        }
+        Ok(Self {
+            key: certificate.key().clone(),
+            certificate: Some(certificate),
+        })
+    }
+}
 
 /// A server's host key, proved by its signature over this very exchange. Whether it is the right one is for you to say.
 ///
 /// Dropping the offer leaves the question open: nothing further is sent or taken until it is answered.
 #[must_use = "the connection waits until the verdict is handed to `answer`"]
 pub struct HostKeyOffer {
-    key: PublicKey,
+    shown: ShownHostKey,
     algorithm: &'static SignatureAlgorithm,
     replaced: Option<PublicKey>,
     exchange_hash: Digest,
@@ -27,14 +58,14 @@ pub struct HostKeyOffer {
 
 impl HostKeyOffer {
     pub(crate) const fn new(
-        key: PublicKey,
+        shown: ShownHostKey,
         algorithm: &'static SignatureAlgorithm,
         replaced: Option<PublicKey>,
         exchange_hash: Digest,
         proof: SignatureValid,
     ) -> Self {
         Self {
-            key,
+            shown,
             algorithm,
             replaced,
             exchange_hash,
@@ -42,9 +73,16 @@ impl HostKeyOffer {
         }
     }
 
-    /// The key.
+    /// The key: of a certificate, the one that it certifies.
     pub const fn key(&self) -> &PublicKey {
-        &self.key
+        &self.shown.key
+    }
+
+    /// The certificate the key was shown in, if it was. Nothing in it has been checked but that the host has its key: who
+    /// its authority is, whether that one signed it, and for which hosts and times, is for you to ask
+    /// ([`Certificate::verify_host`]). Whoever knows the key by itself need not.
+    pub const fn certificate(&self) -> Option<&Certificate> {
+        self.shown.certificate.as_ref()
     }
 
     /// The algorithm of its signature.
@@ -61,7 +99,7 @@ impl HostKeyOffer {
     pub fn accept(self) -> HostKeyVerdict {
         HostKeyVerdict {
             exchange_hash: self.exchange_hash,
-            decision: Decision::Accepted(HostKeyAccepted::new(self.key, self.proof)),
+            decision: Decision::Accepted(HostKeyAccepted::new(self.shown.key, self.proof)),
         }
     }
 
@@ -77,7 +115,8 @@ impl HostKeyOffer {
 impl fmt::Debug for HostKeyOffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HostKeyOffer")
-            .field("key", &self.key)
+            .field("key", &self.shown.key)
+            .field("certificate", &self.shown.certificate)
             .finish_non_exhaustive()
     }
 }
@@ -120,8 +159,8 @@ impl HostKeyAccepted {
         Self { key, _proof: proof }
     }
 
-    /// The same key as the one accepted before, proved again: it passes without a question. Another one gives its
-    /// proof back.
+    /// The same key as the one accepted before, proved again: it passes without a question, in whatever certificate it is
+    /// shown now. Another one gives its proof back.
     pub(crate) fn again(&self, key: &PublicKey, proof: SignatureValid) -> Result<Self, SignatureValid> {
         if self.key == *key {
             Ok(Self::new(key.clone(), proof))

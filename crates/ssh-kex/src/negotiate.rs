@@ -452,6 +452,8 @@ mod tests {
 
     #[test]
     fn guesses_are_judged_by_both_first_names() {
+        let mut config = Config::default();
+        config.preferences.edit_host_keys("^ssh-ed25519").unwrap();
         let marked = format!("kex-strict-s-v00@openssh.com,{MLKEM}");
         let second = format!("{CURVE},{MLKEM}");
         for (kex, host_keys, follows, skip) in [
@@ -463,7 +465,10 @@ mod tests {
         ] {
             let lists = [kex, host_keys, GCM, GCM, "", "", "none", "none"];
             assert_eq!(
-                client_sees(lists, follows).unwrap().skip_guess,
+                Offer::new(Role::Client, &config, &[])
+                    .negotiate(&kexinit(lists, follows))
+                    .unwrap()
+                    .skip_guess,
                 skip,
                 "{kex} {host_keys} {follows}"
             );

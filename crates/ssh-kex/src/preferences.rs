@@ -1,7 +1,7 @@
 //! Which algorithms are offered, and in which order: derived from the registries, edited in OpenSSH's syntax.
 //!
 //! There is no second list of names: a default is every registered algorithm up to a [`Tier`], recommended ones first,
-//! otherwise in the order of its registry. A client reaches every server that is maintained today, so its default has the
+//! otherwise in the order of its registry; of host keys the certified ones stand before all plain ones. A client reaches every server that is maintained today, so its default has the
 //! compatible ones too; a server's has the recommended ones only.
 
 use std::fmt;
@@ -144,6 +144,10 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 pub(crate) trait Registered: fmt::Debug + PartialEq + 'static {
     fn name(&self) -> &'static str;
     fn tier(&self) -> Tier;
+    /// Those for which this is false come first, whatever their tier.
+    fn is_second_choice(&self) -> bool {
+        false
+    }
 }
 
 macro_rules! registered {
@@ -158,12 +162,25 @@ macro_rules! registered {
         }
     )*};
 }
-registered!(Method, SignatureAlgorithm, Cipher, Mac, Compression);
+registered!(Method, Cipher, Mac, Compression);
+
+impl Registered for SignatureAlgorithm {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn tier(&self) -> Tier {
+        self.tier
+    }
+    /// A certificate says all that its key says by itself, and whom else to believe.
+    fn is_second_choice(&self) -> bool {
+        !self.is_certificate()
+    }
+}
 
 /// A registry's default list, up to a tier.
 pub(crate) fn by_tier<T: Registered>(all: &[&'static T], last: Tier) -> Vec<&'static T> {
     let mut list: Vec<_> = all.iter().copied().filter(|each| each.tier() <= last).collect();
-    list.sort_by_key(|each| each.tier()); // stable: the registry's order within a tier
+    list.sort_by_key(|each| (each.is_second_choice(), each.tier())); // stable: the registry's order within a tier
     list
 }
 

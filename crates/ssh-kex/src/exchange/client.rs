@@ -5,8 +5,7 @@ use crate::exchange::{
     Exchange, ExpectNewKeys, Inits, Link, Occasion, Prepared, Setting, Settled, Step, Terms, Trust, is_guess,
 };
 use crate::exchange_hash::Digest;
-use crate::host_key::{Decision, HostKeyOffer, HostKeyVerdict};
-use crate::keys::PublicKey;
+use crate::host_key::{Decision, HostKeyOffer, HostKeyVerdict, ShownHostKey};
 use crate::method::{Agreement, ClientHalf, ClientStep, HostKeyProof};
 use crate::wire::Packet;
 
@@ -72,11 +71,16 @@ fn verify(
     setting: &mut Setting<'_>,
 ) -> Result<Step, Error> {
     let algorithm = terms.choice.host_key;
-    let key =
-        PublicKey::from_blob(proof.host_key).map_err(|error| Misbehaviour::HostKey(error.to_string()))?;
+    let shown = ShownHostKey::read(proof.host_key, algorithm)?;
+    // Before its signature is checked: a key that is too small proves nothing.
+    shown
+        .key
+        .check_rsa_bits(setting.link.config.required_rsa_bits)
+        .map_err(|error| Misbehaviour::HostKey(error.to_string()))?;
     let exchange_hash = setting.exchange_hash(inits, terms.choice.kex.hash, proof.host_key, &agreement);
-    let valid = key
-        .verify(algorithm, exchange_hash.as_ref(), proof.signature)
+    let valid = shown
+        .key
+        .verify(algorithm.plain(), exchange_hash.as_ref(), proof.signature)
         .map_err(Misbehaviour::HostKeySignature)?;
     let settled = Settled {
         terms,
@@ -88,7 +92,7 @@ fn verify(
         Occasion::Rekey {
             trust: Trust::Accepted(known),
             ..
-        } => match known.again(&key, valid) {
+        } => match known.again(&shown.key, valid) {
             Ok(again) => {
                 let next = settled.into_new_keys(Trust::Accepted(again), setting)?;
                 return Ok(Step::Next(Exchange::ExpectNewKeys(next)));
@@ -100,7 +104,7 @@ fn verify(
         }
         | Occasion::First => (valid, None),
     };
-    let offer = HostKeyOffer::new(key, algorithm, replaced, exchange_hash, valid);
+    let offer = HostKeyOffer::new(shown, algorithm, replaced, exchange_hash, valid);
     Ok(Step::Ask(ExpectVerdict { settled }, offer))
 }
 

@@ -68,7 +68,10 @@ fn sign(
         }
         .into());
     };
-    let host_key = signer.public_key().blob();
+    let host_key = match signer.certificate().filter(|_| algorithm.is_certificate()) {
+        Some(certificate) => certificate.blob(),
+        None => signer.public_key().blob(),
+    };
     let exchange_hash = setting.exchange_hash(inits, terms.choice.kex.hash, host_key, &agreement);
     let signature = signer
         .sign(algorithm, exchange_hash.as_ref())
