@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Misbehaviour, Place};
 use crate::kex::{DisconnectReason, SendError, Transport, TransportEvent};
+use crate::keys::algorithm::rsa::REQUIRED_MODULUS_BITS;
 use crate::keys::algorithm::{self, SignatureAlgorithm};
 use crate::messages::{UserauthBanner, UserauthFailure, UserauthRequest, UserauthSuccess};
 use crate::method::{self, Dialogue, Judgement, Method, Request, Weight};
@@ -62,6 +63,8 @@ pub struct Policy {
     /// [`Config::login_signatures`](crate::kex::Config::login_signatures). Where they differ, clients that listen are told
     /// these at their first request.
     pub key_algorithms: Vec<&'static SignatureAlgorithm>,
+    /// The smallest RSA key that is taken, in bits (`RequiredRSASize`).
+    pub required_rsa_bits: usize,
     /// How many attempts may fail; with the last one the connection ends. The first request does not count if it is
     /// `none`, nor do public key queries and partial successes.
     pub max_attempts: u32,
@@ -83,8 +86,10 @@ impl Default for Policy {
             key_algorithms: algorithm::ALL
                 .iter()
                 .copied()
-                .filter(|each| each.tier != Tier::Legacy)
+                // Certificates log nobody in so far.
+                .filter(|each| each.tier != Tier::Legacy && !each.is_certificate())
                 .collect(),
+            required_rsa_bits: REQUIRED_MODULUS_BITS,
             max_attempts: 6,
             max_queries: 64,
             failure_delay: Duration::from_millis(20),
@@ -384,6 +389,7 @@ impl Authenticator {
                 host_key: self.transport.initial_host_key(),
                 proved: &progress.proved,
                 key_algorithms: &self.policy.key_algorithms,
+                required_rsa_bits: self.policy.required_rsa_bits,
             })
             .map_err(malformed())?;
         if !courtesy {

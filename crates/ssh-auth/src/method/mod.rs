@@ -196,6 +196,8 @@ pub(crate) struct Request<'a> {
     pub(crate) proved: &'a [Factor],
     /// The signature algorithms that are taken.
     pub(crate) key_algorithms: &'a [&'static SignatureAlgorithm],
+    /// The smallest RSA key that is taken, in bits.
+    pub(crate) required_rsa_bits: usize,
 }
 
 /// What a method makes of a request.

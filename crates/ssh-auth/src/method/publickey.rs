@@ -18,12 +18,14 @@ use super::{Conversation, Dialogue, Event, Judgement, Method, Outbox, Request, S
 use crate::client;
 use crate::error::{Misbehaviour, Place};
 use crate::kex::{Extensions, Quirk, Quirks, SendError, Transport};
-use crate::keys::{PublicKey, SignatureAlgorithm, SignatureError, SignatureValid, Signer};
+use crate::keys::{
+    Demands, PublicKey, SecurityKeyUse, SignatureAlgorithm, SignatureError, SignatureValid, Signer,
+};
 use crate::messages::UserauthRequest;
 use crate::server::{Claim, Verdict};
 use crate::session::Factor;
 use crate::ticket::Ticket;
-use crate::wire::{DecodeError, Encode, Message, Packet, Reader, Writer, message};
+use crate::wire::{DecodeError, Encode, Message, Packet, Reader, Tier, Writer, message};
 
 /// Method `publickey`.
 pub(super) static METHOD: Method = Method {
@@ -165,19 +167,22 @@ fn requested(request: Request<'_>) -> Result<Judgement, DecodeError> {
     // Whoever is named, the signature is checked first: what it costs says nothing about the user.
     let user = request.claim.user();
     let data = signed_data(request.session_id, user, algorithm, &key, fields.host_key);
-    Ok(match key.verify(algorithm, &data, signature) {
-        Ok(proof) => Judgement::Ask(
-            PublicKeyAttempt {
-                claim: request.claim,
-                key,
-                algorithm,
-                proof,
-            }
-            .into(),
-            weight,
-        ),
-        Err(_) => Judgement::Refuse(weight),
-    })
+    // What the owner of a security key had to do for it, the application says when it accepts.
+    Ok(
+        match key.verify_demanding(algorithm, &data, signature, &Demands::NONE) {
+            Ok(proof) => Judgement::Ask(
+                PublicKeyAttempt {
+                    claim: request.claim,
+                    key,
+                    algorithm,
+                    proof,
+                }
+                .into(),
+                weight,
+            ),
+            Err(_) => Judgement::Refuse(weight),
+        },
+    )
 }
 
 /// The algorithm and key of a request, if they are ones this server takes, and the request is not meant for another
@@ -189,6 +194,7 @@ fn usable(request: &Request<'_>, fields: &Fields<'_>) -> Option<(&'static Signat
     let mut algorithms = request.key_algorithms.iter().copied();
     let algorithm = algorithms.find(|each| each.name == fields.algorithm_name)?;
     let key = PublicKey::from_blob(fields.public_key_blob).ok()?;
+    key.check_rsa_bits(request.required_rsa_bits).ok()?;
     let repeated = request.proved.iter().any(|factor| factor.key() == Some(&key));
     (key.key_type() == algorithm.key_type && !repeated).then_some((algorithm, key))
 }
@@ -277,20 +283,37 @@ impl PublicKeyAttempt {
         self.algorithm
     }
 
-    /// The key may log this user in.
+    /// What a security key said of the signature it made; `None` for other keys.
+    pub const fn security_key(&self) -> Option<&SecurityKeyUse> {
+        self.proof.security_key()
+    }
+
+    /// The key may log this user in. A security key must have been touched for it, or this is a no.
     pub fn accept(self) -> Verdict {
+        self.accept_demanding(&Demands::default())
+    }
+
+    /// The key may log this user in if the owner of a security key did what is demanded; otherwise this is a no. Other
+    /// keys meet every demand: see [`PublicKey::is_security_key`].
+    pub fn accept_demanding(self, demands: &Demands) -> Verdict {
         let Self {
             claim, key, proof, ..
         } = self;
-        claim.accept(proved(key, proof))
+        match proof.meets(demands) {
+            Ok(()) => claim.accept(proved(key, proof)),
+            Err(_) => claim.reject(),
+        }
     }
 
-    /// The key is good for this user, and one of these methods must succeed too.
+    /// The key is good for this user, and one of these methods must succeed too. A security key must have been touched.
     pub fn partial(self, methods: &[&'static Method]) -> Verdict {
         let Self {
             claim, key, proof, ..
         } = self;
-        claim.partial(proved(key, proof), methods)
+        match proof.meets(&Demands::default()) {
+            Ok(()) => claim.partial(proved(key, proof), methods),
+            Err(_) => claim.reject(),
+        }
     }
 
     /// No.
@@ -305,6 +328,7 @@ fn proved(key: PublicKey, _proof: SignatureValid) -> Factor {
 }
 
 /// The algorithm to sign with: the first of the signer's that the server named in `server-sig-algs` (RFC 8308 §3.1).
+/// Legacy ones are never chosen for a login, whatever a server names.
 ///
 /// A server that named none is tried with the signer's first. So is a key that knows one algorithm only: some servers
 /// list just the algorithms they think need telling, and a refusal costs no more than not trying. Nor does the list of a
@@ -314,16 +338,19 @@ pub fn choose_algorithm(
     server: &Extensions,
     quirks: Quirks,
 ) -> Option<&'static SignatureAlgorithm> {
-    let algorithms = signer.algorithms();
+    let mut algorithms = signer
+        .algorithms()
+        .iter()
+        .copied()
+        .filter(|each| each.tier != Tier::Legacy);
     if quirks.has(Quirk::HidesRsaSha2) && signer.public_key().key_type() == "ssh-rsa" {
-        return algorithms.first().copied();
+        return algorithms.next();
     }
     match &server.server_sig_algs {
-        Some(names) if algorithms.len() > 1 => algorithms
-            .iter()
-            .copied()
-            .find(|algorithm| names.iter().any(|name| name == algorithm.name)),
-        _ => algorithms.first().copied(),
+        Some(names) if algorithms.clone().count() > 1 => {
+            algorithms.find(|algorithm| names.iter().any(|name| name == algorithm.name))
+        }
+        _ => algorithms.next(),
     }
 }
 
