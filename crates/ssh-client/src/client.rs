@@ -268,7 +268,10 @@ impl<'a> Attempt<'a> {
     ) -> Result<Self, Error> {
         let user = UserName::new(user).map_err(|source| Error::BadUser { source })?;
         let credentials = credentials.prepare().await?;
-        let judge = match host_keys.prepare(&address).await {
+        let judge = match host_keys
+            .prepare(&address, config.transport.required_rsa_bits)
+            .await
+        {
             Ok(judge) => judge,
             Err(source) => return Err(distrust(address, source)),
         };
@@ -362,7 +365,7 @@ impl<'a> Attempt<'a> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Err(refusal) = self.judge.judge(offer.key()).await else {
+        let Err(refusal) = self.judge.judge(offer.key(), offer.certificate()).await else {
             handshake.answer(offer.accept());
             return Ok(());
         };

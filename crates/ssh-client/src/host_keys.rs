@@ -3,25 +3,30 @@
 //! ```text
 //!  offered key ──▶ pinned key or fingerprint ─── same? yes ▶ accepted   no ▶ refused
 //!              └─▶ known_hosts files ── revoked anywhere ▶ refused
+//!                                    ├─ in a certificate of a known authority for this host and time ▶ accepted
 //!                                    ├─ known ▶ accepted
 //!                                    ├─ another key is known ▶ refused, with both fingerprints and the line
+//!                                    ├─ in a bad certificate of a known authority ▶ refused, with what is wrong
 //!                                    └─ unknown ▶ refused | added (accept_new) | asked (ask)
 //! ```
 //!
 //! Everything fails closed: a file that cannot be read or appended to refuses the host; one that does not exist knows
-//! nobody. The questions of RFC 4255 (DNS) and of host certificates are not asked yet.
+//! nobody. A certificate by an authority that no file names says no more than its key by itself, as with OpenSSH. The
+//! question of RFC 4255 (DNS) is not asked yet.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
 use crate::address::Address;
 use crate::error::Error as ClientError;
-use crate::keys::known_hosts::{HostKeyStatus, KnownHosts};
-use crate::keys::{Fingerprint, PublicKey, SignatureAlgorithm};
+use crate::keys::certificate::authority_algorithms;
+use crate::keys::known_hosts::{AuthorityStatus, HostKeyStatus, KnownHosts};
+use crate::keys::{Certificate, CertificateError, Fingerprint, PublicKey, SignatureAlgorithm};
 use crate::tokio_driver::system_rng;
 
 /// The largest `known_hosts` file read, in bytes.
@@ -49,6 +54,8 @@ struct Files {
     hash_names: bool,
     /// The name to look for instead of the address's.
     alias: Option<String>,
+    /// What authorities may sign with.
+    authority_algorithms: Vec<&'static SignatureAlgorithm>,
 }
 
 #[derive(Clone)]
@@ -66,6 +73,8 @@ pub struct UnknownHostKey {
     pub address: Address,
     /// The key it showed, and proved to have.
     pub key: PublicKey,
+    /// The certificate it showed the key in, if it did. No file names its authority, so it is only a hint.
+    pub certificate: Option<Certificate>,
     /// The types of other keys the host is known by. Empty for a host never seen; otherwise somebody should wonder why
     /// it shows a key of another type now.
     pub known_types: Vec<String>,
@@ -116,6 +125,29 @@ pub enum HostKeyError {
         /// The line in that file, counted from 1.
         line: usize,
     },
+    /// A file says that the authority of its certificate must not be believed.
+    #[error("the authority {authority:?} of its certificate is revoked by line {line} of {}", path.display())]
+    RevokedAuthority {
+        /// The authority's key.
+        authority: PublicKey,
+        /// The file that revokes it.
+        path: PathBuf,
+        /// The line in that file, counted from 1.
+        line: usize,
+    },
+    /// A file names the authority of its certificate, but the certificate is not good for this host now; and no file knows
+    /// the key by itself.
+    #[error("{problem} (by {authority}, whom line {line} of {} names)", path.display())]
+    Certificate {
+        /// What is wrong with it.
+        problem: Box<CertificateError>,
+        /// The fingerprint of the authority's key.
+        authority: Fingerprint,
+        /// The file that names the authority.
+        path: PathBuf,
+        /// The line in that file, counted from 1.
+        line: usize,
+    },
     /// The key is not the pinned one.
     #[error("its key is {offered}, but {pinned} is pinned")]
     NotPinned {
@@ -156,6 +188,7 @@ impl HostKeys {
                 unknown: Unknown::Refuse,
                 hash_names: false,
                 alias: None,
+                authority_algorithms: authority_algorithms().collect(),
             }),
         }
     }
@@ -200,14 +233,23 @@ impl HostKeys {
         self.change(|files| files.alias = Some(name.into()))
     }
 
-    /// Only this key is believed.
+    /// What authorities may sign certificates of hosts with (`CASignatureAlgorithms`); unless set, everything but SHA-1.
+    #[must_use]
+    pub fn authority_algorithms(
+        self,
+        algorithms: impl IntoIterator<Item = &'static SignatureAlgorithm>,
+    ) -> Self {
+        self.change(|files| files.authority_algorithms = algorithms.into_iter().collect())
+    }
+
+    /// Only this key is believed, in a certificate or by itself.
     pub const fn pinned(key: PublicKey) -> Self {
         Self {
             policy: Policy::Pinned(key),
         }
     }
 
-    /// Only the key with this fingerprint is believed.
+    /// Only the key with this fingerprint is believed, in a certificate or by itself.
     pub const fn pinned_fingerprint(fingerprint: Fingerprint) -> Self {
         Self {
             policy: Policy::Fingerprint(fingerprint),
@@ -227,7 +269,11 @@ impl HostKeys {
     }
 
     /// Reads the files: after this, judging needs no more than memory, unless a key has to be added.
-    pub(crate) async fn prepare(&self, address: &Address) -> Result<Judge, HostKeyError> {
+    pub(crate) async fn prepare(
+        &self,
+        address: &Address,
+        required_rsa_bits: usize,
+    ) -> Result<Judge, HostKeyError> {
         let known = match &self.policy {
             Policy::Files(files) => {
                 let paths = files.paths.clone();
@@ -239,6 +285,7 @@ impl HostKeys {
             policy: self.policy.clone(),
             address: address.clone(),
             known,
+            required_rsa_bits,
         })
     }
 }
@@ -259,6 +306,7 @@ pub(crate) struct Judge {
     policy: Policy,
     address: Address,
     known: Vec<(PathBuf, KnownHosts)>,
+    required_rsa_bits: usize,
 }
 
 impl Judge {
@@ -272,14 +320,22 @@ impl Judge {
     }
 
     /// Puts the algorithms whose keys are known for this host first, so that a host with several keys shows the one
-    /// that can be checked (RFC 4253 §7.1 takes the client's order).
+    /// that can be checked (RFC 4253 §7.1 takes the client's order): certificates where an authority is known for it.
     pub(crate) fn order(&self, algorithms: &mut [&'static SignatureAlgorithm]) {
         let known: Vec<&str> = match &self.policy {
             Policy::Pinned(key) => vec![key.key_type()],
             Policy::Files(_) => self.known_types().collect(),
             Policy::Fingerprint(_) | Policy::Any => return,
         };
-        algorithms.sort_by_key(|algorithm| !known.contains(&algorithm.key_type));
+        let (name, port) = (self.name(), self.address.port);
+        let has_authority = self
+            .known
+            .iter()
+            .any(|(_, hosts)| hosts.has_authority_for(name, port));
+        algorithms.sort_by_key(|algorithm| {
+            let certified = has_authority && algorithm.is_certificate();
+            !(certified || known.contains(&algorithm.plain().key_type))
+        });
     }
 
     /// The types of the keys the host is known by.
@@ -290,11 +346,15 @@ impl Judge {
             .flat_map(move |(_, hosts)| hosts.key_types_for(name, port))
     }
 
-    /// Whether `key`, which the host has proved to have, is believed.
-    pub(crate) async fn judge(&self, key: &PublicKey) -> Result<(), HostKeyError> {
+    /// Whether `key`, which the host has proved to have, is believed; in its certificate, if it was shown in one.
+    pub(crate) async fn judge(
+        &self,
+        key: &PublicKey,
+        certificate: Option<&Certificate>,
+    ) -> Result<(), HostKeyError> {
         let pinned = match &self.policy {
             Policy::Any => return Ok(()),
-            Policy::Files(files) => return self.judge_by_files(files, key).await,
+            Policy::Files(files) => return self.judge_by_files(files, key, certificate).await,
             Policy::Pinned(pinned) if pinned == key => return Ok(()),
             Policy::Pinned(pinned) => pinned.fingerprint(),
             Policy::Fingerprint(pinned) if *pinned == key.fingerprint() => return Ok(()),
@@ -306,11 +366,22 @@ impl Judge {
         })
     }
 
-    async fn judge_by_files(&self, files: &Files, key: &PublicKey) -> Result<(), HostKeyError> {
-        match self.look_up(key) {
-            Verdict::Known => return Ok(()),
-            Verdict::Refused(error) => return Err(error),
-            Verdict::Unknown => {}
+    async fn judge_by_files(
+        &self,
+        files: &Files,
+        key: &PublicKey,
+        certificate: Option<&Certificate>,
+    ) -> Result<(), HostKeyError> {
+        let vouched = match certificate.map(|certificate| self.look_up_authority(files, certificate)) {
+            Some(Vouched::Yes) => return Ok(()),
+            Some(Vouched::Revoked(error)) => return Err(error),
+            Some(Vouched::Badly(error)) => Some(error),
+            Some(Vouched::No) | None => None,
+        };
+        match (self.look_up(key), vouched) {
+            (Verdict::Known, _) => return Ok(()),
+            (Verdict::Refused(error), _) | (Verdict::Unknown, Some(error)) => return Err(error),
+            (Verdict::Unknown, None) => {}
         }
         let known_types: Vec<String> = self.known_types().map(str::to_owned).collect();
         let answer = match &files.unknown {
@@ -326,6 +397,7 @@ impl Judge {
                 let question = UnknownHostKey {
                     address: self.address.clone(),
                     key: key.clone(),
+                    certificate: certificate.cloned(),
                     known_types,
                 };
                 crate::blocking(move || ask(&question)).await
@@ -336,6 +408,58 @@ impl Judge {
             Answer::AcceptOnce => Ok(()),
             Answer::AcceptAndSave => self.save(files, key).await,
         }
+    }
+
+    /// What all files say of the authority of a certificate, and the certificate of this host. A revocation beats
+    /// everything; the first file that names the authority is the one that errors tell of.
+    fn look_up_authority(&self, files: &Files, certificate: &Certificate) -> Vouched {
+        let mut named = None;
+        for (path, hosts) in &self.known {
+            match hosts.check_authority(self.name(), self.address.port, certificate) {
+                AuthorityStatus::Revoked { line, key } => {
+                    let path = path.clone();
+                    return Vouched::Revoked(if key == *certificate.signature_key() {
+                        HostKeyError::RevokedAuthority {
+                            authority: key,
+                            path,
+                            line,
+                        }
+                    } else {
+                        HostKeyError::Revoked { key, path, line }
+                    });
+                }
+                AuthorityStatus::Trusted { line } if named.is_none() => named = Some((path, line)),
+                AuthorityStatus::Trusted { .. } | AuthorityStatus::Unknown => {}
+            }
+        }
+        let Some((path, line)) = named else {
+            return Vouched::No;
+        };
+        match self.check_certificate(files, certificate) {
+            Ok(()) => Vouched::Yes,
+            Err(problem) => Vouched::Badly(HostKeyError::Certificate {
+                problem: Box::new(problem),
+                authority: certificate.signature_key().fingerprint(),
+                path: path.clone(),
+                line,
+            }),
+        }
+    }
+
+    /// Whether its authority, which is trusted, vouches for this host now.
+    fn check_certificate(&self, files: &Files, certificate: &Certificate) -> Result<(), CertificateError> {
+        let authority = certificate.signature_key();
+        authority
+            .check_rsa_bits(self.required_rsa_bits)
+            .map_err(CertificateError::AuthorityKey)?;
+        // A clock before 1970 is wrong, and then so is every certificate.
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let host = self.name().to_ascii_lowercase();
+        let proof = certificate.verify_host(&host, now, authority, &files.authority_algorithms)?;
+        tracing::debug!(%host, ?certificate, ?proof, "the host's certificate is good");
+        Ok(())
     }
 
     /// What all files say together: a revocation beats everything, a match beats a mismatch.
@@ -389,6 +513,17 @@ impl Judge {
         crate::blocking(move || append(&path, &line).map_err(|source| HostKeyError::Store { path, source }))
             .await
     }
+}
+
+/// What a certificate is worth.
+enum Vouched {
+    /// An authority that is trusted for this host vouches for it.
+    Yes,
+    /// No file names its authority.
+    No,
+    /// A file names its authority, and the certificate is not good.
+    Badly(HostKeyError),
+    Revoked(HostKeyError),
 }
 
 enum Verdict {

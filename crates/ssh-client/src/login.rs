@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::credentials::{MAX_QUESTIONS, Password, PasswordQuestion, Prepared};
 use crate::error::{Error, Phase};
 use crate::kex::DisconnectReason;
-use crate::keys::{PublicKey, SignatureAlgorithm, SignatureError, Signer};
+use crate::keys::{KeyError, PublicKey, SignatureAlgorithm, SignatureError, Signer};
 use crate::tokio_driver::{HandshakeError, farewell, next_event};
 
 /// One login.
@@ -170,6 +170,11 @@ impl<'a> Login<'a> {
             return turn.none();
         }
         while let Some(credential) = self.next_usable(turn.methods()) {
+            if let Some(refused) = self.too_small(&credential) {
+                tracing::warn!(%refused, "a key is not tried");
+                self.tried.push(refused.to_string());
+                continue;
+            }
             self.tried.push(credential.name());
             let chosen = match &credential {
                 Prepared::Key(key) => authenticator
@@ -200,6 +205,12 @@ impl<'a> Login<'a> {
         }
         self.methods = Some(turn.methods().to_vec());
         turn.give_up()
+    }
+
+    /// Why a key is not tried, if it is one of less bits than are required.
+    fn too_small(&self, credential: &Prepared) -> Option<KeyError> {
+        let required = self.config.transport.required_rsa_bits;
+        credential.signer()?.public_key().check_rsa_bits(required).err()
     }
 
     /// Whether a person would now be asked for a password that the server may not even take: it has not said yet what

@@ -20,8 +20,8 @@ use rustix::fs::{Mode, OFlags};
 use crate::account::Account;
 use crate::application::{Candidate, Decision};
 use crate::forward::Destination;
-use crate::keys::PublicKey;
 use crate::keys::authorized_keys::{AuthorizedKeys, KeyOptions};
+use crate::keys::{Demands, PublicKey};
 use crate::peer::{Peer, Printable};
 use crate::permissions::Permissions;
 
@@ -98,18 +98,25 @@ impl AuthorizedKeysFiles {
             for bad in keys.bad_lines() {
                 tracing::debug!(path = %Printable(path.as_os_str().as_bytes()), ?bad, "line grants nothing");
             }
-            keys.find_all(key).find_map(|entry| self.permissions(&entry.options, peer, now))
+            keys.find_all(key).find_map(|entry| self.permissions(key, &entry.options, peer, now))
         })
     }
 
     /// What a key with these options may do from `peer` now; `None` if nothing.
-    fn permissions(&self, options: &KeyOptions, peer: &Peer, now: i64) -> Option<Permissions> {
+    fn permissions(
+        &self,
+        key: &PublicKey,
+        options: &KeyOptions,
+        peer: &Peer,
+        now: i64,
+    ) -> Option<Permissions> {
         let from_here = match peer.ip() {
             Some(address) => options.allows_address(address),
             None => options.from.is_none(),
         };
         // What a security key's owner did cannot be seen in the signature of another kind of key.
-        if !from_here || options.expired(now, LARGEST_OFFSET_SECONDS) || options.verify_required {
+        let unknowable = options.verify_required && !key.is_security_key();
+        if !from_here || options.expired(now, LARGEST_OFFSET_SECONDS) || unknowable {
             return None;
         }
         let destination = |target: &crate::keys::authorized_keys::ForwardTarget| {
@@ -126,6 +133,10 @@ impl AuthorizedKeysFiles {
             permit_open: (!options.permit_open.is_empty())
                 .then(|| options.permit_open.iter().map(destination).collect()),
             terminal: !options.no_pty,
+            security_key: Demands {
+                touch: !options.no_touch_required,
+                verification: options.verify_required,
+            },
         })
     }
 }
@@ -323,6 +334,27 @@ mod tests {
         }
         assert!(with("from=\"192.0.2.0/24\"").is_some());
         assert!(with("expiry-time=\"29991231Z\"").is_some());
+    }
+
+    #[test]
+    fn what_is_demanded_of_a_security_key_reaches_its_login() {
+        const SECURITY_KEY: &str = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIJsaDYXQYruc6bil\
+                                    CYDIK4YSOeG+zmrRO2M9t03//7LHAAAABHNzaDo=";
+        let home = Home::new();
+        let key = PublicKey::from_openssh(SECURITY_KEY).unwrap().0;
+        let peer = Peer::tcp("192.0.2.1:1".parse().unwrap(), "127.0.0.1:22".parse().unwrap());
+        for (options, touch, verification) in [
+            ("", true, false),
+            ("no-touch-required", false, false),
+            ("verify-required", true, true),
+            ("no-touch-required,verify-required", false, true),
+        ] {
+            home.write(&format!("{options} {SECURITY_KEY}"));
+            let found = AuthorizedKeysFiles::default()
+                .look(&home.account, &peer, &key)
+                .unwrap();
+            assert_eq!(found.security_key, Demands { touch, verification }, "{options}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::auth::{self, method};
 use crate::channel::{self, DirectTcpip, SESSION};
 use crate::kex;
+use crate::keys::algorithm::rsa::MIN_MODULUS_BITS;
 use crate::limits::Limits;
 use crate::tokio_driver::{self, Keepalive};
 
@@ -62,6 +63,8 @@ impl Config {
                 .filter_map(|(offered, method)| offered.then_some(method))
                 .collect(),
             key_algorithms: self.transport.login_signatures.clone(),
+            // This crate refuses small keys itself, with their names in the log.
+            required_rsa_bits: MIN_MODULUS_BITS,
             max_attempts: limits.max_auth_tries,
             login_grace: grace,
             banner: self.banner.clone(),

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::error::{Error, Phase};
 use crate::forward;
 use crate::kex::{self, DisconnectReason, Handshake, HandshakeEvent, Transport};
-use crate::keys::Signer;
+use crate::keys::{PublicKey, Signer};
 use crate::limits::{Admission, Limits};
 use crate::peer::{Peer, Printable};
 use crate::permissions::Permissions;
@@ -229,6 +229,9 @@ impl<A: Application> Shared<A> {
                 }
             }
             Attempt::PublicKeyQuery(query) => {
+                if self.is_too_small(query.key_asked_about(), peer) {
+                    return query.reject();
+                }
                 match self
                     .application
                     .public_key(&candidate, query.key_asked_about())
@@ -240,10 +243,14 @@ impl<A: Application> Shared<A> {
                 }
             }
             Attempt::PublicKey(attempt) => {
+                if self.is_too_small(attempt.key(), peer) {
+                    return attempt.reject();
+                }
                 match self.application.public_key(&candidate, attempt.key()).await {
                     Decision::Accept(permissions) => {
+                        let demands = permissions.security_key;
                         *granted = permissions;
-                        attempt.accept()
+                        attempt.accept_demanding(&demands)
                     }
                     Decision::Refuse => attempt.reject(),
                 }
@@ -251,6 +258,17 @@ impl<A: Application> Shared<A> {
             // Methods that are not offered.
             other => other.reject(),
         }
+    }
+}
+
+impl<A> Shared<A> {
+    /// Whether a key is one of less bits than are required; if so, the log names it.
+    fn is_too_small(&self, key: &PublicKey, peer: &Peer) -> bool {
+        let checked = key.check_rsa_bits(self.config.transport.required_rsa_bits);
+        if let Err(error) = &checked {
+            tracing::info!(%peer, %error, "key refused");
+        }
+        checked.is_err()
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::auth;
 use crate::kex;
+use crate::keys::{CertificateError, Fingerprint, KeyError};
 use crate::peer::Peer;
 use crate::tokio_driver::{self, HandshakeError};
 
@@ -16,6 +17,25 @@ pub enum Error {
     /// A server without a host key cannot prove who it is.
     #[error("the server has no host key")]
     NoHostKey,
+    /// A host key is smaller than `transport.required_rsa_bits` allows.
+    #[error("a host key: {0}")]
+    HostKey(KeyError),
+    /// A certificate cannot be shown as a host's.
+    #[error("the host certificate {id:?}: {source}")]
+    HostCertificate {
+        /// What its authority calls it.
+        id: String,
+        /// What is wrong with it.
+        source: CertificateError,
+    },
+    /// A certificate is for a key that is none of the server's.
+    #[error("no host key is the one of the host certificate {id:?}, {key}")]
+    CertificateWithoutKey {
+        /// What its authority calls it.
+        id: String,
+        /// The fingerprint of the key it certifies.
+        key: Fingerprint,
+    },
     /// The address could not be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {

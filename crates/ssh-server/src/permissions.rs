@@ -3,6 +3,7 @@
 //! The server enforces all of this itself, before the application is asked: an application cannot forget it.
 
 use crate::forward::Destination;
+use crate::keys::Demands;
 
 /// What a user who logged in may do. The default allows everything that the application allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,9 @@ pub struct Permissions {
     pub permit_open: Option<Vec<Destination>>,
     /// Whether a terminal may be had.
     pub terminal: bool,
+    /// What the owner of a security key must have done for the signature that logs in (`no-touch-required` and
+    /// `verify-required` of `authorized_keys`); a touch, unless set. Of other keys nothing is asked.
+    pub security_key: Demands,
 }
 
 impl Default for Permissions {
@@ -28,6 +32,7 @@ impl Default for Permissions {
             port_forwarding: true,
             permit_open: None,
             terminal: true,
+            security_key: Demands::default(),
         }
     }
 }

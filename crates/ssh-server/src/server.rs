@@ -24,7 +24,8 @@ use crate::application::Application;
 use crate::config::Config;
 use crate::connection::{Shared, Stage, leaves};
 use crate::error::Error;
-use crate::keys::Signer;
+use crate::keys::certificate::CertificateKind;
+use crate::keys::{Certificate, CertificateError, CertifiedSigner, Signer};
 use crate::limits::{Doorkeeper, Limits};
 use crate::peer::Peer;
 
@@ -46,6 +47,7 @@ impl Server<()> {
 #[derive(Clone, Default)]
 pub struct Builder {
     host_keys: Vec<Arc<dyn Signer>>,
+    certificates: Vec<Certificate>,
     config: Config,
     limits: Limits,
 }
@@ -55,6 +57,14 @@ impl Builder {
     #[must_use]
     pub fn host_key(mut self, key: impl Signer + 'static) -> Self {
         self.host_keys.push(Arc::new(key));
+        self
+    }
+
+    /// Adds a certificate for one of the host keys, which may be added before or after it: clients that know its authority
+    /// believe the server by it, others by its key as before.
+    #[must_use]
+    pub fn host_certificate(mut self, certificate: Certificate) -> Self {
+        self.certificates.push(certificate);
         self
     }
 
@@ -75,10 +85,18 @@ impl Builder {
         if self.host_keys.is_empty() {
             return Err(Error::NoHostKey);
         }
+        let required = self.config.transport.required_rsa_bits;
+        for key in &self.host_keys {
+            key.public_key()
+                .check_rsa_bits(required)
+                .map_err(Error::HostKey)?;
+        }
+        let mut host_keys = certified(&self.host_keys, self.certificates)?;
+        host_keys.extend(self.host_keys);
         let doorkeeper = Doorkeeper::new(&self.limits);
         let shared = Shared {
             application,
-            host_keys: self.host_keys,
+            host_keys,
             transport: Arc::new(self.config.transport_within(&self.limits)),
             config: self.config,
             limits: self.limits,
@@ -98,6 +116,29 @@ impl Builder {
     ) -> Result<Listening, Error> {
         self.build(application)?.listen(address).await
     }
+}
+
+/// The host keys that have certificates, each with its own.
+fn certified(
+    host_keys: &[Arc<dyn Signer>],
+    certificates: Vec<Certificate>,
+) -> Result<Vec<Arc<dyn Signer>>, Error> {
+    let mut signers: Vec<Arc<dyn Signer>> = Vec::new();
+    for certificate in certificates {
+        let id = certificate.body().key_id.clone();
+        if certificate.body().kind != CertificateKind::Host {
+            let source = CertificateError::NotForHosts;
+            return Err(Error::HostCertificate { id, source });
+        }
+        let Some(key) = host_keys.iter().find(|key| key.public_key() == certificate.key()) else {
+            let key = certificate.key().fingerprint();
+            return Err(Error::CertificateWithoutKey { id, key });
+        };
+        let signer = CertifiedSigner::new(Arc::clone(key), certificate)
+            .map_err(|source| Error::HostCertificate { id, source })?;
+        signers.push(Arc::new(signer));
+    }
+    Ok(signers)
 }
 
 impl<A: Application> Server<A> {

@@ -51,6 +51,7 @@ pub struct Options {
     pub port: Option<u16>,
     pub pubkey_authentication: Option<bool>,
     pub rekey_limit: Option<RekeyLimit>,
+    pub required_rsa_size: Option<usize>,
     pub server_alive_count_max: Option<u32>,
     pub server_alive_interval: Option<Duration>,
     pub set_env: Vec<(String, String)>,
@@ -160,6 +161,9 @@ pub const KEYWORDS: &[(&str, Setter)] = &[
         to.rekey_limit = Some(to.rekey_limit.map_or(limit, |first| first.or_later(limit)));
         Ok(())
     }),
+    ("RequiredRSASize", |to, from| {
+        first(&mut to.required_rsa_size, from, bits)
+    }),
     ("ServerAliveCountMax", |to, from| {
         first(&mut to.server_alive_count_max, from, count)
     }),
@@ -262,6 +266,10 @@ fn count(value: &str) -> Result<u32, ValueError> {
     value.parse().map_err(|_| wrong(value, "a whole number"))
 }
 
+fn bits(value: &str) -> Result<usize, ValueError> {
+    value.parse().map_err(|_| wrong(value, "a whole number"))
+}
+
 fn timeout(value: &str) -> Result<Duration, ValueError> {
     if value.eq_ignore_ascii_case("none") {
         Ok(Duration::ZERO)
@@ -338,6 +346,7 @@ mod tests {
             ("Port 22", "Port 23"),
             ("PubkeyAuthentication no", "PubkeyAuthentication yes"),
             ("RekeyLimit 1M 1h", "RekeyLimit default none"),
+            ("RequiredRSASize 3072", "RequiredRSASize 1024"),
             ("ServerAliveCountMax 3", "ServerAliveCountMax 4"),
             ("ServerAliveInterval 15", "ServerAliveInterval 16"),
             ("SetEnv A=1 B=2", "SetEnv C=3"),
