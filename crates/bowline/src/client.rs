@@ -113,6 +113,7 @@ impl Plan {
             // As OpenSSH does: a server that compresses only may still have it when nobody asked.
             compression: (options.compression == Some(true)).then_some("^zlib@openssh.com"),
             host_keys: options.host_key_algorithms.as_deref(),
+            required_rsa_size: options.required_rsa_size,
             rekey: options.rekey_limit,
             version_addendum: options.version_addendum.as_deref(),
         };

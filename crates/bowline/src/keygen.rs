@@ -9,12 +9,13 @@ use std::process::ExitCode;
 
 use lexopt::Arg::{Long, Short, Value};
 use ssh_client::keys::{KeyFileError, KeyKind, PrivateKey, PublicKey};
+use ssh_client::wire::rand_core::CryptoRng;
 
 use crate::arguments::text;
 use crate::terminal::{ask_line, ask_secret, complain, is_interactive, say};
 
 const USAGE: &str =
-    "usage: bowline keygen [-q] [-t ed25519|ecdsa] [-b bits] -f file [-N passphrase] [-C comment]
+    "usage: bowline keygen [-q] [-t ed25519|ecdsa|rsa] [-b bits] -f file [-N passphrase] [-C comment]
        bowline keygen -y -f file [-P passphrase]
        bowline keygen -l -f file";
 
@@ -95,7 +96,7 @@ fn generate(arguments: &Arguments) -> Result<(), String> {
     };
     let comment = arguments.comment.clone().unwrap_or_else(default_comment);
     let mut rng = ssh_client::system_rng().map_err(|error| format!("the system's randomness: {error}"))?;
-    let key = PrivateKey::generate(kind, &mut *rng, &comment);
+    let key = kind.make(&mut *rng, &comment)?;
     let passphrase = (!passphrase.is_empty()).then_some(passphrase.as_bytes());
     let armoured = key
         .to_openssh(passphrase, &mut *rng)
@@ -127,18 +128,46 @@ fn generate(arguments: &Arguments) -> Result<(), String> {
     Ok(())
 }
 
+/// What `-t` and `-b` ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Kind(KeyKind),
+    Rsa(usize),
+}
+
+impl Wanted {
+    fn make(self, rng: &mut dyn CryptoRng, comment: &str) -> Result<PrivateKey, String> {
+        match self {
+            Self::Kind(kind) => Ok(PrivateKey::generate(kind, rng, comment)),
+            Self::Rsa(bits) => PrivateKey::generate_rsa(bits, rng, comment)
+                .map_err(|error| format!("Invalid RSA key length: {error}")),
+        }
+    }
+}
+
+/// The bits of an RSA key when `-b` does not say.
+const DEFAULT_RSA_BITS: &str = "3072";
+
 /// The kind of key that `-t` and `-b` ask for. Ed25519 has one size: `-b` says nothing there, as in ssh-keygen.
-fn kind(name: Option<&str>, bits: Option<&str>) -> Result<KeyKind, String> {
-    match (name.unwrap_or("ed25519"), bits.unwrap_or("256")) {
-        ("ed25519" | "ssh-ed25519", _) => Ok(KeyKind::Ed25519),
-        ("ecdsa", "256") | ("ecdsa-sha2-nistp256", _) => Ok(KeyKind::EcdsaP256),
-        ("ecdsa", "384") | ("ecdsa-sha2-nistp384", _) => Ok(KeyKind::EcdsaP384),
-        ("ecdsa", "521") | ("ecdsa-sha2-nistp521", _) => Ok(KeyKind::EcdsaP521),
+fn kind(name: Option<&str>, bits: Option<&str>) -> Result<Wanted, String> {
+    let name = name.unwrap_or("ed25519");
+    if let "rsa" | "ssh-rsa" = name {
+        let bits = bits.unwrap_or(DEFAULT_RSA_BITS);
+        let bits = bits
+            .parse()
+            .map_err(|_| format!("Invalid RSA key length {bits}"))?;
+        return Ok(Wanted::Rsa(bits));
+    }
+    match (name, bits.unwrap_or("256")) {
+        ("ed25519" | "ssh-ed25519", _) => Ok(Wanted::Kind(KeyKind::Ed25519)),
+        ("ecdsa", "256") | ("ecdsa-sha2-nistp256", _) => Ok(Wanted::Kind(KeyKind::EcdsaP256)),
+        ("ecdsa", "384") | ("ecdsa-sha2-nistp384", _) => Ok(Wanted::Kind(KeyKind::EcdsaP384)),
+        ("ecdsa", "521") | ("ecdsa-sha2-nistp521", _) => Ok(Wanted::Kind(KeyKind::EcdsaP521)),
         ("ecdsa", bits) => Err(format!(
             "Invalid ECDSA key length {bits}: valid lengths are 256, 384 or 521 bits"
         )),
         (other, _) => Err(format!(
-            "unknown or not yet supported key type {other}: ed25519 and ecdsa are"
+            "unknown or not yet supported key type {other}: ed25519, ecdsa and rsa are"
         )),
     }
 }
@@ -147,7 +176,7 @@ fn public_half(arguments: &Arguments) -> Result<(), String> {
     let path = arguments
         .file
         .clone()
-        .map_or_else(|| default_file(KeyKind::Ed25519), Ok)?;
+        .map_or_else(|| default_file(Wanted::Kind(KeyKind::Ed25519)), Ok)?;
     let key = load(&path, arguments.passphrase.as_deref())?;
     say(&key.public().to_openssh(key.comment()));
     Ok(())
@@ -157,7 +186,7 @@ fn fingerprint(arguments: &Arguments) -> Result<(), String> {
     let path = arguments
         .file
         .clone()
-        .map_or_else(|| default_file(KeyKind::Ed25519), Ok)?;
+        .map_or_else(|| default_file(Wanted::Kind(KeyKind::Ed25519)), Ok)?;
     let shown = |key: &PublicKey, comment: &str| {
         let comment = if comment.is_empty() { "no comment" } else { comment };
         say(&format!(
@@ -230,11 +259,12 @@ fn with_pub(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn default_file(kind: KeyKind) -> Result<PathBuf, String> {
+fn default_file(kind: Wanted) -> Result<PathBuf, String> {
     let home = std::env::home_dir().ok_or("there is no home directory: name the file with -f")?;
     let name = match kind {
-        KeyKind::EcdsaP256 | KeyKind::EcdsaP384 | KeyKind::EcdsaP521 => "id_ecdsa",
-        _ => "id_ed25519",
+        Wanted::Rsa(_) => "id_rsa",
+        Wanted::Kind(KeyKind::EcdsaP256 | KeyKind::EcdsaP384 | KeyKind::EcdsaP521) => "id_ecdsa",
+        Wanted::Kind(_) => "id_ed25519",
     };
     Ok(home.join(".ssh").join(name))
 }
@@ -330,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn ecdsa_keys_come_in_three_sizes() {
+    fn ecdsa_keys_come_in_three_sizes_and_rsa_keys_in_many() {
         let folder = tempfile::tempdir().unwrap();
         for (kind, bits, expected) in [
             ("ecdsa", "256", Some("ecdsa-sha2-nistp256")),
@@ -338,6 +368,10 @@ mod tests {
             ("ecdsa", "521", Some("ecdsa-sha2-nistp521")),
             ("ecdsa", "512", None),
             ("ed25519", "4096", Some("ssh-ed25519")),
+            ("rsa", "1024", Some("ssh-rsa")),
+            ("rsa", "1023", None),
+            ("rsa", "16385", None),
+            ("rsa", "many", None),
         ] {
             let file = folder.path().join(format!("{kind}{bits}"));
             let name = file.to_str().unwrap();

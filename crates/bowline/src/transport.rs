@@ -5,6 +5,7 @@ use std::time::Duration;
 use ssh_client::Keepalive;
 use ssh_client::config_file::{RekeyLimit, RekeyTime};
 use ssh_client::kex::{self, Preferences, Preset};
+use ssh_client::keys::algorithm::rsa::MIN_MODULUS_BITS;
 use ssh_client::wire::Identification;
 
 /// What a configuration says about algorithms and keys; `None` leaves the default.
@@ -22,6 +23,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) compression: Option<&'a str>,
     /// `HostKeyAlgorithms`
     pub(crate) host_keys: Option<&'a str>,
+    /// `RequiredRSASize`
+    pub(crate) required_rsa_size: Option<usize>,
     /// `RekeyLimit`
     pub(crate) rekey: Option<RekeyLimit>,
     /// `VersionAddendum`; empty for `none`
@@ -47,6 +50,10 @@ impl Settings<'_> {
         ];
         for edit in edits.into_iter().flatten() {
             edit.map_err(|error| error.to_string())?;
+        }
+        // OpenSSH, too, takes a smaller number for its smallest.
+        if let Some(bits) = self.required_rsa_size {
+            transport.required_rsa_bits = bits.max(MIN_MODULUS_BITS);
         }
         if let Some(limit) = self.rekey {
             transport.rekey.bytes = limit.bytes.unwrap_or(transport.rekey.bytes);
@@ -133,6 +140,14 @@ mod tests {
             "an edit of the preset"
         );
         assert_eq!(edited(None, Some(legacy)), Ok(true), "named, so wanted");
+        for (bits, expected) in [(3072, 3072), (768, 1024)] {
+            let settings = Settings {
+                required_rsa_size: Some(bits),
+                ..Settings::default()
+            };
+            settings.apply(&mut transport).unwrap();
+            assert_eq!(transport.required_rsa_bits, expected);
+        }
         let error = Settings {
             kex: Some("curve25519-sha257"),
             ..Settings::default()

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ssh_client::config_file::LogLevel;
 use ssh_client::kex::{MAX_MODULI_BYTES, Moduli};
-use ssh_server::keys::PrivateKey;
+use ssh_server::keys::{Certificate, PrivateKey};
 use ssh_server::{Account, Config, Limits, Listening, Peer, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,8 +26,12 @@ use crate::log;
 use crate::terminal::complain;
 use crate::transport::{Settings, keepalive};
 
-/// Tried when no host key is named.
-const DEFAULT_HOST_KEYS: [&str; 1] = ["/etc/ssh/ssh_host_ed25519_key"];
+/// Tried when no host key is named; those that are not there are left out.
+const DEFAULT_HOST_KEYS: [&str; 3] = [
+    "/etc/ssh/ssh_host_ed25519_key",
+    "/etc/ssh/ssh_host_ecdsa_key",
+    "/etc/ssh/ssh_host_rsa_key",
+];
 const DEFAULT_PORT: u16 = 22;
 /// How long connections may go on after the server was asked to end.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -128,6 +132,9 @@ fn build(options: &Options, account: Account) -> Result<Server<LoginServer>, Str
     for path in host_key_files(options) {
         builder = builder.host_key(host_key(&path)?);
     }
+    for path in &options.host_certificates {
+        builder = builder.host_certificate(host_certificate(Path::new(path))?);
+    }
     let application = LoginServer::new(options, account)?;
     builder.build(application).map_err(|error| error.to_string())
 }
@@ -147,7 +154,14 @@ fn moduli(path: &str) -> Result<Moduli, String> {
 
 fn host_key_files(options: &Options) -> Vec<PathBuf> {
     if options.host_keys.is_empty() {
-        return DEFAULT_HOST_KEYS.iter().map(PathBuf::from).collect();
+        let all = DEFAULT_HOST_KEYS.iter().map(PathBuf::from);
+        let found: Vec<_> = all.clone().filter(|path| path.exists()).collect();
+        // Where there is none, the first one's absence is what the user is told of.
+        return if found.is_empty() {
+            all.take(1).collect()
+        } else {
+            found
+        };
     }
     options.host_keys.iter().map(PathBuf::from).collect()
 }
@@ -170,6 +184,20 @@ fn host_key(path: &Path) -> Result<PrivateKey, String> {
     PrivateKey::from_openssh(&text, None).map_err(|error| fail(&error))
 }
 
+/// The certificate in a `-cert.pub` file.
+fn host_certificate(path: &Path) -> Result<Certificate, String> {
+    let fail = |error: &dyn std::fmt::Display| {
+        format!("Unable to load host certificate \"{}\": {error}", path.display())
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| fail(&error))?;
+    let line = text
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default();
+    let (certificate, _comment) = Certificate::from_openssh(line).map_err(|error| fail(&error))?;
+    Ok(certificate)
+}
+
 fn config(options: &Options) -> Result<Config, String> {
     let mut config = Config::default();
     let settings = Settings {
@@ -179,6 +207,7 @@ fn config(options: &Options) -> Result<Config, String> {
         macs: options.macs.as_deref(),
         compression: (options.compression == Some(false)).then_some("none"),
         host_keys: options.host_key_algorithms.as_deref(),
+        required_rsa_size: options.required_rsa_size,
         rekey: options.rekey_limit,
         version_addendum: options.version_addendum.as_deref(),
     };

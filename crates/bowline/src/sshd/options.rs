@@ -22,6 +22,7 @@ pub(crate) struct Options {
     pub(crate) compression: Option<bool>,
     pub(crate) force_command: Option<String>,
     pub(crate) host_key_algorithms: Option<String>,
+    pub(crate) host_certificates: Vec<String>,
     pub(crate) host_keys: Vec<String>,
     pub(crate) kex_algorithms: Option<String>,
     pub(crate) listen_addresses: Vec<String>,
@@ -37,6 +38,7 @@ pub(crate) struct Options {
     pub(crate) ports: Vec<u16>,
     pub(crate) pubkey_authentication: Option<bool>,
     pub(crate) rekey_limit: Option<RekeyLimit>,
+    pub(crate) required_rsa_size: Option<usize>,
     pub(crate) strict_modes: Option<bool>,
     pub(crate) subsystems: Vec<(String, String)>,
     pub(crate) version_addendum: Option<String>,
@@ -76,6 +78,9 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     ("ForceCommand", usize::MAX, |to, from| {
         to.force_command.get_or_insert_with(|| from.join(" "));
         Ok(())
+    }),
+    ("HostCertificate", 1, |to, from| {
+        extend(&mut to.host_certificates, from)
     }),
     ("HostKey", 1, |to, from| extend(&mut to.host_keys, from)),
     ("HostKeyAlgorithms", 1, |to, from| {
@@ -131,6 +136,9 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
         let limit = rekey_limit(from)?;
         to.rekey_limit = Some(to.rekey_limit.map_or(limit, |first| first.or_later(limit)));
         Ok(())
+    }),
+    ("RequiredRSASize", 1, |to, from| {
+        first(&mut to.required_rsa_size, from, bits)
     }),
     ("StrictModes", 1, |to, from| {
         first(&mut to.strict_modes, from, yes_no)
@@ -236,6 +244,10 @@ fn count(value: &str) -> Result<u32, ValueError> {
     value.parse().map_err(|_| wrong(value, "a whole number"))
 }
 
+fn bits(value: &str) -> Result<usize, ValueError> {
+    value.parse().map_err(|_| wrong(value, "a whole number"))
+}
+
 /// Unlike a client's, a server's port may be 0: the system chooses a free one.
 fn port(value: &str) -> Result<u16, ValueError> {
     value.parse().map_err(|_| wrong(value, "a port from 0 to 65535"))
@@ -289,12 +301,14 @@ mod tests {
     #[test]
     fn a_configuration_is_read() {
         let options = applied(
-            "# comment\nPort 2222\nPort 0\nListenAddress 127.0.0.1\nHostKey /k1\nHostKey /k2\nMaxStartups 10:30:100\n\
+            "# comment\nPort 2222\nPort 0\nListenAddress 127.0.0.1\nHostKey /k1\nHostKey /k2\nHostCertificate /c1\nHostCertificate /c2\nRequiredRSASize 3072\nMaxStartups 10:30:100\n\
              LoginGraceTime 30s\nAcceptEnv LANG LC_*\nSubsystem sftp internal-sftp\nPasswordAuthentication no\nPasswordAuthentication yes\n",
         )
         .unwrap();
         assert_eq!(options.ports, [2222, 0]);
         assert_eq!(options.host_keys, ["/k1", "/k2"]);
+        assert_eq!(options.host_certificates, ["/c1", "/c2"]);
+        assert_eq!(options.required_rsa_size, Some(3072));
         assert_eq!(options.max_startups, Some(MaxStartups::new(10, 30, 100)));
         assert_eq!(options.login_grace_time, Some(Duration::from_secs(30)));
         assert_eq!(options.accept_env, ["LANG", "LC_*"]);
