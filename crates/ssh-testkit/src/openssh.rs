@@ -56,6 +56,16 @@ impl Keys {
         keygen(&arguments, &self.path(name));
     }
 
+    /// Has the key `authority` sign a certificate of key `name`, in the words of `ssh-keygen`: `name-cert.pub`.
+    ///
+    /// # Panics
+    /// `ssh-keygen` fails.
+    pub fn certify(&self, name: &str, authority: &str, options: &[&str]) {
+        let authority = self.path(authority).display().to_string();
+        let arguments = [&["-q", "-s", &authority, "-I", name], options].concat();
+        keygen(&arguments, &self.path(&format!("{name}.pub")));
+    }
+
     /// Lets key `name` in as well.
     ///
     /// # Panics

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// Rows of a library alone, shown where what they are about is private.
-const BESIDE_WHAT_THEY_TEST: [(&str, &str); 1] = [("b16", "../ssh-keys/src/algorithm/rsa.rs")];
+const BESIDE_WHAT_THEY_TEST: [(&str, &str); 1] = [("b16", "../ssh-keys/src/algorithm/rsa/private.rs")];
 
 /// The rows shown here: A2, A3 and all of the transport's but those that come with keys.
 const ROWS: [&str; 19] = [

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ssh_client::kex::method::Context;
 use ssh_client::kex::{Config, MAX_EARLY_EXCHANGES, Method, Preferences, Role, method};
-use ssh_client::keys::{PrivateKey, PublicKey, SignatureAlgorithm, SignatureError, Signer};
+use ssh_client::keys::certificate::{CertificateBody, CertificateKind};
+use ssh_client::keys::{Certificate, PrivateKey, PublicKey, SignatureAlgorithm, SignatureError, Signer};
 use ssh_client::wire::{Reader, Writer, number};
 use ssh_testkit::hostile::{Answers, Peer, Position, Target, Traits, Victim};
 use ssh_testkit::rng::seeded;
@@ -83,7 +84,10 @@ fn b04_a_wrong_guess_is_passed_over_and_nothing_else() {
 #[test]
 fn b04_a_right_guess_is_the_share() {
     for role in ROLES {
-        let mut victim = Victim::plain(role);
+        // The guess is right where both name the same host key algorithm first.
+        let mut config = Victim::config();
+        config.preferences.edit_host_keys("^ssh-ed25519").unwrap();
+        let mut victim = Victim::new(role, config, Answers::default());
         let mut peer = Peer::of(role, guessing(false, false));
         peer.connect(&mut victim);
         assert_eq!((victim.error(), victim.told.logins), (None, 1));
@@ -352,7 +356,18 @@ type Lie = (
     fn(&PrivateKey, &[u8]) -> (Vec<u8>, Vec<u8>),
 );
 
-const LIES: [Lie; 11] = [
+const ED25519_CERT: &str = "ssh-ed25519-cert-v01@openssh.com";
+
+/// A certificate for the host's key, by an authority of the moment.
+fn certificate(key: &PrivateKey) -> Certificate {
+    let authority = other_key();
+    let (certified, signer) = (key.public().clone(), authority.public().clone());
+    let mut body = CertificateBody::new(CertificateKind::Host, certified, signer, vec![7; 32]).unwrap();
+    body.principals = vec!["host".to_owned()];
+    Certificate::sign(&body, &authority, authority.algorithms()[0]).unwrap()
+}
+
+const LIES: [Lie; 15] = [
     ("a signature over another H", "ssh-ed25519", |key, _| {
         (
             key.public().blob().to_vec(),
@@ -412,6 +427,47 @@ const LIES: [Lie; 11] = [
         "a signature with SHA-1 where SHA-2 was agreed on",
         "rsa-sha2-256",
         |_, _| (rsa_blob(256), blob_of(&[b"ssh-rsa", &[1; 256]])),
+    ),
+    (
+        "a bare key where a certificate was agreed on",
+        ED25519_CERT,
+        |key, hash| {
+            (
+                key.public().blob().to_vec(),
+                key.sign(key.algorithms()[0], hash).unwrap(),
+            )
+        },
+    ),
+    (
+        "a certificate where a key was agreed on",
+        "ssh-ed25519",
+        |key, hash| {
+            (
+                certificate(key).blob().to_vec(),
+                key.sign(key.algorithms()[0], hash).unwrap(),
+            )
+        },
+    ),
+    (
+        "a certificate of another type",
+        "rsa-sha2-256-cert-v01@openssh.com",
+        |key, hash| {
+            (
+                certificate(key).blob().to_vec(),
+                key.sign(key.algorithms()[0], hash).unwrap(),
+            )
+        },
+    ),
+    (
+        "a certificate whose key did not sign",
+        ED25519_CERT,
+        |key, hash| {
+            let other = other_key();
+            (
+                certificate(key).blob().to_vec(),
+                other.sign(other.algorithms()[0], hash).unwrap(),
+            )
+        },
     ),
     ("an RSA key of 1024 bits", "rsa-sha2-256", |_, _| {
         (rsa_blob(128), blob_of(&[b"rsa-sha2-256", &[1; 128]]))

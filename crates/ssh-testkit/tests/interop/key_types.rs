@@ -16,7 +16,9 @@ const TYPES: &[(&[&str], &[&str])] = &[
     (&["-t", "ecdsa", "-b", "384"], &["ecdsa-sha2-nistp384"]),
     (&["-t", "ecdsa", "-b", "521"], &["ecdsa-sha2-nistp521"]),
     (&["-t", "rsa", "-b", "2048"], &["rsa-sha2-512", "rsa-sha2-256"]),
+    (&["-t", "rsa", "-b", "2560"], &["rsa-sha2-512", "rsa-sha2-256"]),
     (&["-t", "rsa", "-b", "3072"], &["rsa-sha2-512"]),
+    (&["-t", "rsa", "-b", "4096"], &["rsa-sha2-512"]),
 ];
 
 #[test]
@@ -74,3 +76,102 @@ fn an_rsa_key_is_tried_again_with_the_algorithm_the_server_takes() {
     };
     runtime.block_on(login);
 }
+
+#[test]
+fn sha_1_is_for_host_keys_and_for_who_asks_by_name() {
+    let Some(program) = peers::need("ssh") else { return };
+    let keys = || Keys::of(&["-t", "rsa", "-b", "2048"]);
+    let with_sha_1 = [
+        "-o",
+        "HostKeyAlgorithms=+ssh-rsa",
+        "-o",
+        "HostKeyAlgorithms=ssh-rsa",
+    ];
+    let only = &with_sha_1[2..];
+    let ours = Ours::with_keys(keys(), |_| {});
+    let mut line = ours.client(&program, only);
+    let _finished = run(line.arg(ours.destination()).arg("exit 7")).with_code(255);
+    let named = Ours::with_keys(keys(), |config| {
+        config.transport.preferences.edit_host_keys("+ssh-rsa").unwrap();
+    });
+    for options in [only, &with_sha_1[..2]] {
+        let mut line = named.client(&program, options);
+        let _finished = run(line.arg(named.destination()).arg("exit 7")).with_code(7);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_takes_sha_1_from_an_old_server_only_by_name() {
+    let Some(sshd) = peers::need("sshd") else { return };
+    let keys = Keys::of(&["-t", "rsa", "-b", "2048"]);
+    let server = Server::start_with(&sshd, keys, "HostKeyAlgorithms ssh-rsa");
+    assert!(connect(&server, &Config::default()).await.is_err());
+    let mut config = Config::default();
+    config.transport.preferences.edit_host_keys("+ssh-rsa").unwrap();
+    let client = connect(&server, &config).await.unwrap();
+    assert_eq!(client.negotiated().host_key.name, "ssh-rsa");
+    client.disconnect().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_rsa_keys_are_refused_by_name_unless_configured() {
+    let Some(sshd) = peers::need("sshd") else { return };
+    let keys = Keys::of(&["-t", "rsa", "-b", "1024"]);
+    let host = public_key(&keys, "host");
+    let server = Server::start_with(&sshd, keys, "RequiredRSASize 1024");
+    let refused = connect(&server, &Config::default())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("1024 bits") && refused.contains(&host.fingerprint().to_string()),
+        "{refused}"
+    );
+    let mut config = Config::default();
+    config.transport.required_rsa_bits = 1024;
+    connect(&server, &config).await.unwrap().disconnect().await;
+}
+
+#[test]
+fn a_server_takes_no_small_keys_unless_configured() {
+    let Some(program) = peers::need("ssh") else { return };
+    let keys = Keys::of(&["-t", "rsa", "-b", "1024"]);
+    let text = std::fs::read(keys.path("host")).unwrap();
+    let small = || ssh_server::keys::PrivateKey::from_openssh(&text, None).unwrap();
+    let refused = ssh_server::Server::builder()
+        .host_key(small())
+        .build(Nobody)
+        .err()
+        .unwrap();
+    assert!(
+        refused.to_string().contains("1024 bits") && refused.to_string().contains("2048"),
+        "{refused}"
+    );
+    let ours = Ours::with_keys(keys, |config| config.transport.required_rsa_bits = 1024);
+    let mut line = ours.client(&program, &["-o", "RequiredRSASize=1024"]);
+    let _finished = run(line.arg(ours.destination()).arg("exit 7")).with_code(7);
+
+    // A user's key: the same server with a large host key and the small key of the user.
+    let keys = Keys::make();
+    std::fs::remove_file(keys.path("user")).unwrap();
+    let made = std::process::Command::new(peers::find("ssh-keygen").unwrap())
+        .args(["-q", "-t", "rsa", "-b", "1024", "-N", "", "-f"])
+        .arg(keys.path("user"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    std::fs::copy(keys.path("user.pub"), keys.path("authorized_keys")).unwrap();
+    let ours = Ours::with_keys(keys, |_| {});
+    let mut line = ours.client(&program, &["-o", "RequiredRSASize=1024"]);
+    let _finished = run(line.arg(ours.destination()).arg("exit 7")).with_code(255);
+    assert!(
+        ours.attempts()
+            .iter()
+            .all(|attempt| !attempt.starts_with("publickey"))
+    );
+}
+
+/// Lets nobody in.
+struct Nobody;
+
+impl ssh_server::Application for Nobody {}

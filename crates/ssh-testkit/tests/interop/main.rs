@@ -26,6 +26,7 @@
 )]
 
 mod bulk;
+mod certificates;
 mod compression;
 mod dead_peers;
 mod diffie_hellman;

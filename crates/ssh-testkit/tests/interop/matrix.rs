@@ -55,7 +55,7 @@ fn client(program: &Path, row: &Row, ours: &Ours) -> Command {
     ];
     options.extend(row.mac.map(|mac| format!("MACs={}", mac.name)));
     if row.host_key.tier != Tier::Legacy {
-        options.push(format!("PubkeyAcceptedAlgorithms={}", row.host_key.name));
+        options.push(format!("PubkeyAcceptedAlgorithms={}", row.host_key.plain().name));
     }
     let words: Vec<_> = options.iter().flat_map(|option| ["-o", option]).collect();
     let mut line = ours.client(program, &[&["-v"], &words[..]].concat());
@@ -110,7 +110,8 @@ fn server(sshd: &Path, listed: &Offer) -> Server {
         join(&listed.macs),
     );
     for name in host_key_files() {
-        more += &format!("HostKey {}\n", keys.path(&name).display());
+        let path = keys.path(&name).display().to_string();
+        more += &format!("HostKey {path}\nHostCertificate {path}-cert.pub\n");
     }
     Server::start_with(sshd, keys, &more)
 }

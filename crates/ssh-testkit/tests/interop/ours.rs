@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ssh_server::filesystem::Local;
-use ssh_server::keys::{PrivateKey, PublicKey};
+use ssh_server::keys::{Certificate, PrivateKey, PublicKey};
 use ssh_server::{
-    Account, Application, AuthorizedKeysFiles, Candidate, Config, Decision, Forward, Listening, Login,
-    Permissions, Programs, Server, Services, Session, Target, constant_time_eq,
+    Account, Application, AuthorizedKeysFiles, Builder, Candidate, Config, Decision, Forward, Listening,
+    Login, Permissions, Programs, Server, Services, Session, Target, constant_time_eq,
 };
 use ssh_testkit::openssh::{Keys, client_arguments};
 use tokio::runtime::Runtime;
@@ -53,8 +53,20 @@ impl Ours {
         Self::with_host_keys(keys.into(), &["host"], change)
     }
 
-    /// The same with the host keys of these names.
+    /// The same with the host keys of these names, each with its certificate if there is one.
     pub fn with_host_keys(keys: Arc<Keys>, names: &[&str], change: impl FnOnce(&mut Config)) -> Self {
+        Self::begin(keys, change, |builder, keys| {
+            names
+                .iter()
+                .fold(builder, |builder, name| show(builder, keys, name))
+        })
+    }
+
+    fn begin(
+        keys: Arc<Keys>,
+        change: impl FnOnce(&mut Config),
+        show: impl FnOnce(Builder, &Keys) -> Builder,
+    ) -> Self {
         let mut config = Config {
             password_login: true,
             ..Config::default()
@@ -74,11 +86,7 @@ impl Ours {
             attempts: Arc::clone(&attempts),
         };
         let runtime = Runtime::new().unwrap();
-        let mut builder = Server::builder().config(config);
-        for name in names {
-            let file = std::fs::read(keys.path(name)).unwrap();
-            builder = builder.host_key(PrivateKey::from_openssh(&file, None).unwrap());
-        }
+        let builder = show(Server::builder().config(config), &keys);
         let listening = runtime.block_on(builder.listen(("127.0.0.1", 0), door)).unwrap();
         let port = listening.local_addr().port();
         Self {
@@ -120,6 +128,17 @@ impl Ours {
     pub fn destination(&self) -> String {
         format!("{}@127.0.0.1", self.user())
     }
+}
+
+/// Adds a host key, and its certificate.
+fn show(builder: Builder, keys: &Keys, name: &str) -> Builder {
+    let file = std::fs::read(keys.path(name)).unwrap();
+    let builder = builder.host_key(PrivateKey::from_openssh(&file, None).unwrap());
+    let Ok(text) = std::fs::read_to_string(keys.path(&format!("{name}-cert.pub"))) else {
+        return builder;
+    };
+    let (certificate, _) = Certificate::from_openssh(text.trim_end()).unwrap();
+    builder.host_certificate(certificate)
 }
 
 impl Drop for Ours {

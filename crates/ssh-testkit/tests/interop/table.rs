@@ -164,7 +164,7 @@ impl Row {
 
     /// The file of the key that the row's host key algorithm signs with; the user logs in with a key of that type.
     pub fn key_file(&self, owner: &str) -> String {
-        key_file(owner, self.host_key.key_type)
+        key_file(owner, self.host_key.plain().key_type)
     }
 }
 
@@ -173,11 +173,15 @@ pub fn key_file(owner: &str, key_type: &str) -> String {
     format!("{owner}_{key_type}")
 }
 
-/// Keys of every type for a host and for its user, who may log in with each: `host_ssh-ed25519` and so on.
+/// Keys of every type for a host, with certificates, and for its user, who may log in with each: `host_ssh-ed25519` and
+/// so on.
 pub fn keys_of_every_type() -> Arc<Keys> {
     let keys = Keys::make();
+    keys.add("ca", &["-t", "ed25519"]);
     for (key_type, arguments) in KEY_TYPES {
-        keys.add(&key_file("host", key_type), arguments);
+        let host = key_file("host", key_type);
+        keys.add(&host, arguments);
+        keys.certify(&host, "ca", &["-h", "-n", "127.0.0.1"]);
         keys.add(&key_file("user", key_type), arguments);
         keys.authorize(&key_file("user", key_type));
     }
@@ -198,7 +202,7 @@ fn usable_host_keys() -> Vec<&'static SignatureAlgorithm> {
     let (usable, others): (Vec<_>, Vec<_>) = algorithm::ALL.iter().copied().partition(|algorithm| {
         KEY_TYPES
             .iter()
-            .any(|(key_type, _)| *key_type == algorithm.key_type)
+            .any(|(key_type, _)| *key_type == algorithm.plain().key_type)
     });
     for other in others {
         assert!(other.name.starts_with("sk-"), "{other} has no row");
@@ -339,10 +343,7 @@ pub fn into_ours(
     client: impl Fn(&Row, &Ours) -> Command + Sync,
     check: impl Fn(&Row, &Finished) -> Result<(), String> + Sync,
 ) {
-    // Our RSA keys sign with SHA-2 alone.
-    let able = |row: &&Row| row.host_key != &algorithm::SSH_RSA;
-    let rows: Vec<_> = rows.iter().filter(able).copied().collect();
-    try_each(&rows, |row| {
+    try_each(rows, |row| {
         let ours = Ours::with_host_keys(Arc::clone(keys), &[&row.key_file("host")], |config| {
             config.transport.preferences = row.preferences();
         });
