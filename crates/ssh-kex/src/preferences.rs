@@ -1,8 +1,9 @@
 //! Which algorithms are offered, and in which order: derived from the registries, edited in OpenSSH's syntax.
 //!
 //! There is no second list of names: a default is every registered algorithm up to a [`Tier`], recommended ones first,
-//! otherwise in the order of its registry; of host keys the certified ones stand before all plain ones. A client reaches every server that is maintained today, so its default has the
-//! compatible ones too; a server's has the recommended ones only.
+//! otherwise in the order of its registry; of host keys the certified ones stand before all plain ones. A client reaches
+//! every server that is maintained today, so its default has the compatible ones too; a server's has the recommended ones
+//! only.
 
 use std::fmt;
 
@@ -283,7 +284,8 @@ pub fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<
             )
         })
         .filter(|(distance, _)| *distance <= SLIP_LETTERS)
-        .min_by_key(|(distance, _)| *distance)
+        // Of names as near as each other the shortest: it is the one that others are made of.
+        .min_by_key(|(distance, each)| (*distance, each.len()))
         .map(|(_, each)| each)
 }
 
