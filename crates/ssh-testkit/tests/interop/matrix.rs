@@ -2,7 +2,7 @@
 //! made of our registries; what this machine's OpenSSH lacks has to fail for that reason.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ssh_client::wire::Tier;
@@ -11,7 +11,9 @@ use ssh_testkit::peers;
 use ssh_testkit::running::{Finished, run};
 
 use crate::ours::Ours;
-use crate::table::{Offer, Row, Theirs, host_key_files, into_ours, keys_of_every_type, rows};
+use crate::table::{
+    KNOWN_AUTHORITY, Offer, Row, Theirs, host_key_files, into_ours, keys_of_every_type, rows,
+};
 
 /// What `ssh -Q` lists, with what it says about each kind.
 fn listed(program: &Path) -> Offer {
@@ -32,14 +34,23 @@ fn join(names: &BTreeSet<String>) -> String {
     names.iter().cloned().collect::<Vec<_>>().join(",")
 }
 
-/// OpenSSH's `ssh` on its way to `ours`, allowed nothing but the row.
-fn client(program: &Path, row: &Row, ours: &Ours) -> Command {
-    let hosts: String = host_key_files()
+/// A known_hosts file: of the authority alone where the host shows a certificate, else of the host's keys.
+fn known_hosts(row: &Row, ours: &Ours) -> PathBuf {
+    if row.host_key.is_certificate() {
+        return ours.keys.path(KNOWN_AUTHORITY);
+    }
+    let known = ours.keys.path(&format!("known_hosts_{}", ours.port));
+    let lines: String = host_key_files()
         .iter()
         .map(|name| format!("[127.0.0.1]:{} {}\n", ours.port, ours.keys.public(name)))
         .collect();
-    let known = ours.keys.path(&format!("known_hosts_{}", ours.port));
-    std::fs::write(&known, hosts).unwrap();
+    std::fs::write(&known, lines).unwrap();
+    known
+}
+
+/// OpenSSH's `ssh` on its way to `ours`, allowed nothing but the row.
+fn client(program: &Path, row: &Row, ours: &Ours) -> Command {
+    let known = known_hosts(row, ours);
     let compression = if row.compression.construction.is_some() {
         "yes"
     } else {

@@ -173,6 +173,9 @@ pub fn key_file(owner: &str, key_type: &str) -> String {
     format!("{owner}_{key_type}")
 }
 
+/// The known_hosts file, beside the keys, that holds nothing but the authority of the host certificates.
+pub const KNOWN_AUTHORITY: &str = "known_authority";
+
 /// Keys of every type for a host, with certificates, and for its user, who may log in with each: `host_ssh-ed25519` and
 /// so on.
 pub fn keys_of_every_type() -> Arc<Keys> {
@@ -185,6 +188,8 @@ pub fn keys_of_every_type() -> Arc<Keys> {
         keys.add(&key_file("user", key_type), arguments);
         keys.authorize(&key_file("user", key_type));
     }
+    let authority = format!("@cert-authority * {}\n", keys.public("ca"));
+    std::fs::write(keys.path(KNOWN_AUTHORITY), authority).unwrap();
     Arc::new(keys)
 }
 
@@ -407,10 +412,14 @@ impl Theirs<'_> {
     async fn carry(&self, row: &Row) -> Result<(), String> {
         let mut config = Config::default();
         config.transport.preferences = row.preferences();
-        let pinned = HostKeys::pinned(public_key(self.keys, &row.key_file("host")));
+        let host_keys = if row.host_key.is_certificate() {
+            HostKeys::known_hosts(self.keys.path(KNOWN_AUTHORITY))
+        } else {
+            HostKeys::pinned(public_key(self.keys, &row.key_file("host")))
+        };
         let key = Credentials::key_file(self.keys.path(&row.key_file("user")));
         let address = (Ipv4Addr::LOCALHOST.to_string(), self.port);
-        let client = Client::connect_with(&config, address, self.user, pinned, key)
+        let client = Client::connect_with(&config, address, self.user, host_keys, key)
             .await
             .map_err(|error| error.to_string())?;
         let agreed = client.negotiated();
