@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use ssh_client::Config;
 use ssh_client::kex::{Moduli, method};
 use ssh_client::wire::{cipher, mac};
-use ssh_client::{Client, Config, Credentials, HostKeys};
-use ssh_testkit::openssh::Keys;
 use ssh_testkit::peers;
-use ssh_testkit::running::{Running, free_port, run, wait_for_greeting};
+use ssh_testkit::running::run;
 
-use crate::openssh_server::{public_key, server};
+use crate::openssh_server::server;
 use crate::ours::Ours;
 
 const GROUP_EXCHANGE: [&str; 2] = [
@@ -133,48 +132,8 @@ fn asyncssh_takes_every_method_of_our_server() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn we_take_every_group_of_asyncssh() {
-    let Some(python) = peers::need_python() else {
-        return;
-    };
-    let keys = Keys::make();
-    let (_server, port) = asyncssh_server(&python, &keys);
-    for method in diffie_hellman() {
-        let mut config = Config::default();
-        config.transport.preferences.edit_kex(method.name).unwrap();
-        let client = Client::connect_with(
-            &config,
-            ("127.0.0.1", port),
-            &peers::user(),
-            HostKeys::pinned(public_key(&keys, "host")),
-            Credentials::key_file(keys.path("user")),
-        )
-        .await
-        .unwrap_or_else(|error| panic!("{method:?}: {error}"));
-        assert_eq!(client.negotiated().kex.name, method.name);
-        let input = vec![b'z'; 100_000];
-        let output = client.exec("anything").stdin(input.clone()).output().await;
-        assert!(output.unwrap().stdout == input, "{method:?}");
-    }
-}
-
 /// Finite-field methods.
 fn diffie_hellman() -> impl Iterator<Item = &'static method::Method> {
     let all = method::ALL.iter().copied();
     all.filter(|method| method.name.starts_with("diffie-hellman-"))
-}
-
-fn asyncssh_server(python: &Path, keys: &Keys) -> (Running, u16) {
-    let port = free_port();
-    let mut program = Running::start(
-        Command::new(python)
-            .arg(script("asyncssh_server.py"))
-            .arg(port.to_string())
-            .arg(keys.path("host"))
-            .arg(keys.path("authorized_keys"))
-            .arg(methods()),
-    );
-    wait_for_greeting(&mut program, port).unwrap();
-    (program, port)
 }

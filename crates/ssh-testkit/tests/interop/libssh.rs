@@ -3,32 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ssh_client::kex::method;
-use ssh_client::keys::algorithm;
-use ssh_client::wire::{cipher, compression, mac};
 use ssh_testkit::openssh::Keys;
 use ssh_testkit::peers;
 use ssh_testkit::running::{Finished, PerConnection};
 
-use crate::table::{KEY_TYPES, Offer, Row, Theirs, into_ours, key_file, keys_of_every_type, rows};
+use crate::table::{
+    KEY_TYPES, Offer, Row, Theirs, every_name, into_ours, key_file, keys_of_every_type, rows,
+};
 
 /// The program in one of its seats, allowed every name of our registries.
 fn peer(python: &Path, seat: &str) -> Command {
-    let lists = [
-        join(method::ALL.iter().map(|each| each.name)),
-        join(algorithm::ALL.iter().map(|each| each.name)),
-        join(cipher::ALL.iter().map(|each| each.name)),
-        join(mac::ALL.iter().map(|each| each.name)),
-        join(compression::ALL.iter().map(|each| each.name)),
-    ];
     let mut command = Command::new(python);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/libssh_peer.py"));
-    command.args([seat, &lists.join(":")]);
+    command.args([seat, &every_name()]);
     command
-}
-
-fn join(names: impl Iterator<Item = &'static str>) -> String {
-    names.collect::<Vec<_>>().join(",")
 }
 
 /// Its client, with a user's key and the key it expects of the host.

@@ -4,10 +4,11 @@
 //!  matrix           every algorithm, OpenSSH in both seats
 //!  compression      OpenSSH in both seats
 //!  dead_peers       OpenSSH in both seats, stopped
-//!  diffie_hellman   OpenSSH and asyncssh in both seats: groups and group exchange
+//!  diffie_hellman   OpenSSH in both seats, asyncssh: groups and group exchange
 //!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
 //!  openssh_server   our client library     ──▶ OpenSSH's sshd
 //!  python_clients   asyncssh, paramiko     ──▶ our server library
+//!  python_servers   our client library   ──▶ asyncssh
 //!  putty            plink                ──▶ our server library
 //!  dropbear         dbclient             ──▶ our server library, our client library ──▶ dropbear
 //!  libssh           a client of libssh    ──▶ our server library, our client library ──▶ a server of libssh
@@ -46,5 +47,6 @@ mod openssh_server_transfers;
 mod ours;
 mod putty;
 mod python_clients;
+mod python_servers;
 mod table;
 mod tinyssh;

@@ -328,6 +328,22 @@ fn try_each(rows: &[Row], attempt: impl Fn(&Row) -> Result<(), String> + Sync) {
     );
 }
 
+/// Every name of our registries for a program's command line: key exchange methods, host keys, ciphers, MACs, compression
+/// methods, with a colon between the lists.
+pub fn every_name() -> String {
+    fn join(names: impl Iterator<Item = &'static str>) -> String {
+        names.collect::<Vec<_>>().join(",")
+    }
+    let lists = [
+        join(method::ALL.iter().map(|each| each.name)),
+        join(algorithm::ALL.iter().map(|each| each.name)),
+        join(cipher::ALL.iter().map(|each| each.name)),
+        join(mac::ALL.iter().map(|each| each.name)),
+        join(compression::ALL.iter().map(|each| each.name)),
+    ];
+    lists.join(":")
+}
+
 /// What goes through every connection, to the peer and back: half text, half noise.
 fn data() -> Vec<u8> {
     let mut data = b"all work and no play makes a dull packet; ".repeat(2500);
