@@ -7,11 +7,14 @@ use std::time::Duration;
 use ssh_server::filesystem::Local;
 use ssh_server::keys::{Certificate, PrivateKey, PublicKey};
 use ssh_server::{
-    Account, Application, AuthorizedKeysFiles, Builder, Candidate, Config, Decision, Forward, Listening,
-    Login, Permissions, Programs, Server, Services, Session, Target, constant_time_eq,
+    Account, Application, AuthorizedKeysFiles, Builder, Candidate, Config, Decision, Forward, Limits,
+    Listening, Login, Permissions, Programs, Server, Services, Session, Target, constant_time_eq,
 };
 use ssh_testkit::openssh::{Keys, client_arguments};
 use tokio::runtime::Runtime;
+
+/// How long each step up to the login may take, in either role.
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The one password.
 pub const PASSWORD: &str = "correct horse";
@@ -86,7 +89,14 @@ impl Ours {
             attempts: Arc::clone(&attempts),
         };
         let runtime = Runtime::new().unwrap();
-        let builder = show(Server::builder().config(config), &keys);
+        // A busy machine decides nothing.
+        let limits = Limits {
+            identification_time: PATIENCE,
+            key_exchange_time: PATIENCE,
+            login_grace_time: PATIENCE,
+            ..Limits::default()
+        };
+        let builder = show(Server::builder().config(config).limits(limits), &keys);
         let listening = runtime.block_on(builder.listen(("127.0.0.1", 0), door)).unwrap();
         let port = listening.local_addr().port();
         Self {

@@ -26,7 +26,7 @@ use ssh_testkit::running::{Finished, Running, run_with};
 use tokio::runtime::Runtime;
 
 use crate::openssh_server::public_key;
-use crate::ours::Ours;
+use crate::ours::{Ours, PATIENCE};
 
 /// How `ssh-keygen` makes a key of each type. Keys of security keys need one.
 pub const KEY_TYPES: &[(&str, &[&str])] = &[
@@ -428,6 +428,9 @@ impl Theirs<'_> {
     async fn carry(&self, row: &Row) -> Result<(), String> {
         let mut config = Config::default();
         config.transport.preferences = row.preferences();
+        config.timeouts.identification = PATIENCE;
+        config.timeouts.key_exchange = PATIENCE;
+        config.timeouts.login = PATIENCE;
         let host_keys = if row.host_key.is_certificate() {
             HostKeys::known_hosts(self.keys.path(KNOWN_AUTHORITY))
         } else {
