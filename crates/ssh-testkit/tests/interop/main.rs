@@ -1,18 +1,21 @@
-//! Interoperation with other people's SSH: OpenSSH in both seats, asyncssh and paramiko as clients.
+//! Interoperation with other people's SSH.
 //!
 //! ```text
+//!  table            rows of algorithms for every peer below, and both ways to try them
 //!  matrix           every algorithm, OpenSSH in both seats
+//!  certificates     OpenSSH in both seats: host certificates
 //!  compression      OpenSSH in both seats
 //!  dead_peers       OpenSSH in both seats, stopped
 //!  diffie_hellman   OpenSSH in both seats, asyncssh: groups and group exchange
+//!  key_types        OpenSSH in both seats: RSA
 //!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
 //!  openssh_server   our client library     ──▶ OpenSSH's sshd
 //!  python_clients   asyncssh, paramiko     ──▶ our server library
-//!  python_servers   our client library   ──▶ asyncssh
-//!  putty            plink                ──▶ our server library
-//!  dropbear         dbclient             ──▶ our server library, our client library ──▶ dropbear
-//!  libssh           a client of libssh    ──▶ our server library, our client library ──▶ a server of libssh
-//!  tinyssh          our client library   ──▶ tinysshd
+//!  python_servers   our client library     ──▶ asyncssh
+//!  putty            plink                  ──▶ our server library
+//!  dropbear         dbclient               ──▶ our server library, our client library ──▶ dropbear
+//!  libssh           a client of libssh     ──▶ our server library, our client library ──▶ a server of libssh
+//!  tinyssh          our client library     ──▶ tinysshd
 //! ```
 //!
 //! Everything is started here, on free loopback ports, with keys made on the spot, and ends with its handle.
