@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use ssh_client::kex::messages::KexInit;
@@ -54,8 +55,16 @@ impl Offer {
     /// What stands in the first KEXINIT of a client, which is started with the port it is to connect to.
     pub fn of_client(client: impl FnOnce(u16) -> Command) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let _client = Running::start(&mut client(listener.local_addr().unwrap().port()));
-        Self::from_stream(listener.accept().unwrap().0)
+        let mut client = Running::start(&mut client(listener.local_addr().unwrap().port()));
+        listener.set_nonblocking(true).unwrap();
+        loop {
+            if let Ok((stream, _)) = listener.accept() {
+                stream.set_nonblocking(false).unwrap();
+                return Self::from_stream(stream);
+            }
+            assert!(client.is_alive(), "the client ended without a connection");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Whether a server that offers this has strict key exchange.
@@ -70,6 +79,7 @@ impl Offer {
 
     /// What stands in the first KEXINIT that comes out of `stream`.
     fn from_stream(mut stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(b"SSH-2.0-Reader_1.0\r\n").unwrap();
         let mut reader = BufReader::new(stream);
         let mut line = Vec::new();
