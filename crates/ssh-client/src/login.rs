@@ -92,7 +92,8 @@ impl<'a> Login<'a> {
                     authenticator.attempt(change.skip());
                 }
                 Event::HostKey(offer) => {
-                    authenticator.answer(offer.reject("the host key changed during the login"));
+                    let why = offer.change("login");
+                    authenticator.answer(offer.reject(why));
                 }
                 Event::Debug(message) if message.always_display => {
                     tracing::warn!("the server says: {}", message.text);

@@ -103,6 +103,19 @@ impl HostKeyOffer {
         }
     }
 
+    /// What there is to say when a key that was accepted changes during the `connection` or the `login`: both
+    /// fingerprints.
+    pub fn change(&self, during: &str) -> String {
+        let now = self.key().fingerprint();
+        match &self.replaced {
+            Some(before) => {
+                let before = before.fingerprint();
+                format!("the host key changed during the {during}, from {before} to {now}")
+            }
+            None => format!("a host key was shown during the {during}: {now}"),
+        }
+    }
+
     /// The key is not trusted: the connection ends, and its error says `why`.
     pub fn reject(self, why: impl Into<String>) -> HostKeyVerdict {
         HostKeyVerdict {

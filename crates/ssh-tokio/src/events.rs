@@ -78,7 +78,8 @@ impl State {
             }
             // The host showed another key than the accepted one in the middle of a connection: nobody is asked again.
             Event::HostKey(offer) => {
-                let verdict = offer.reject("the host key changed during the connection");
+                let why = offer.change("connection");
+                let verdict = offer.reject(why);
                 self.connection.answer_host_key(verdict);
             }
             Event::Rekeyed => wakes.patient = true,

@@ -51,5 +51,6 @@ mod ours;
 mod putty;
 mod python_clients;
 mod python_servers;
+mod rekey_trust;
 mod table;
 mod tinyssh;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ssh_server::filesystem::Local;
-use ssh_server::keys::{Certificate, PrivateKey, PublicKey};
+use ssh_server::keys::{Certificate, PrivateKey, PublicKey, Signer};
 use ssh_server::{
     Account, Application, AuthorizedKeysFiles, Builder, Candidate, Config, Decision, Forward, Limits,
     Listening, Login, Permissions, Programs, Server, Services, Session, Target, constant_time_eq,
@@ -63,6 +63,11 @@ impl Ours {
                 .iter()
                 .fold(builder, |builder, name| show(builder, keys, name))
         })
+    }
+
+    /// A server with settings of the test's own whose only host key is this one.
+    pub fn with_host_key(keys: Keys, key: impl Signer + 'static, change: impl FnOnce(&mut Config)) -> Self {
+        Self::begin(keys.into(), change, |builder, _| builder.host_key(key))
     }
 
     fn begin(
