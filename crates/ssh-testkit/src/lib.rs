@@ -11,6 +11,7 @@
 //! | [`running`] | processes that end with their handle, free ports, patience with a limit |
 //! | [`stopped`] | processes that play dead |
 //! | [`openssh`] | OpenSSH's server and client with keys made on the spot |
+//! | [`security_key`] | a FIDO device in software |
 #![forbid(unsafe_code)]
 
 pub mod clock;
@@ -21,4 +22,5 @@ pub mod pair;
 pub mod peers;
 pub mod rng;
 pub mod running;
+pub mod security_key;
 pub mod stopped;

@@ -6,6 +6,7 @@ use crate::exchange::{
 };
 use crate::exchange_hash::Digest;
 use crate::host_key::{Decision, HostKeyOffer, HostKeyVerdict, ShownHostKey};
+use crate::keys::Demands;
 use crate::method::{Agreement, ClientHalf, ClientStep, HostKeyProof};
 use crate::wire::Packet;
 
@@ -80,7 +81,13 @@ fn verify(
     let exchange_hash = setting.exchange_hash(inits, terms.choice.kex.hash, proof.host_key, &agreement);
     let valid = shown
         .key
-        .verify(algorithm.plain(), exchange_hash.as_ref(), proof.signature)
+        .verify_demanding(
+            algorithm.plain(),
+            exchange_hash.as_ref(),
+            proof.signature,
+            // A host has nobody who touches its security key at each connection; OpenSSH asks for no touch either.
+            &Demands::NONE,
+        )
         .map_err(Misbehaviour::HostKeySignature)?;
     let settled = Settled {
         terms,

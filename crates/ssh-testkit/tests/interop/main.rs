@@ -52,5 +52,6 @@ mod putty;
 mod python_clients;
 mod python_servers;
 mod rekey_trust;
+mod security_keys;
 mod table;
 mod tinyssh;
