@@ -8,6 +8,8 @@
 //!  dead_peers       OpenSSH in both seats, stopped
 //!  diffie_hellman   OpenSSH in both seats, asyncssh: groups and group exchange
 //!  key_types        OpenSSH in both seats: RSA
+//!  security_keys    OpenSSH in both seats: keys of a FIDO device in software
+//!  rekey_trust      our client library     ──▶ our server library: a host key that changes
 //!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
 //!  openssh_server   our client library     ──▶ OpenSSH's sshd
 //!  python_clients   asyncssh, paramiko     ──▶ our server library

@@ -7,6 +7,7 @@
 //!  audit    ssh-audit ──▶ bowline sshd
 //!  keygen   bowline keygen ⇄ ssh-keygen
 //!  errors   what is said when something is wrong
+//!  host_keys   every type of host key and certificate, in all four pairs
 //!  algorithms, liveness   the options about them, each seen from outside
 //! ```
 
@@ -28,6 +29,7 @@ mod bulk;
 #[path = "../interop/echo.rs"]
 mod echo;
 mod errors;
+mod host_keys;
 mod keygen;
 mod liveness;
 mod sftp;
