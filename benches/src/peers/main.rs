@@ -66,12 +66,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// `role THREADS NAME ARGUMENTS…`, on a runtime with so many threads.
 fn in_runtime(words: &[String]) -> Result<()> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?
-        .block_on(spawned(words))
+    let (threads, words) = words.split_first().ok_or("a role without threads")?;
+    let mut builder = match threads.parse()? {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        several => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(several);
+            builder
+        }
+    };
+    builder.enable_all().build()?.block_on(spawned(words))
 }
 
 fn plan(words: &[String]) -> Result<Plan> {

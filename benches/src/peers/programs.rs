@@ -39,7 +39,7 @@ pub(crate) struct Scene {
     stream_bytes: u64,
     bowline: PathBuf,
     sshd: Option<PathBuf>,
-    libraries: RefCell<HashMap<(String, String), LibraryServer>>,
+    libraries: RefCell<HashMap<[String; 3], LibraryServer>>,
     servers: RefCell<HashMap<String, (Running, u16)>>,
 }
 
@@ -74,13 +74,14 @@ impl Scene {
     }
 
     /// The seconds that `work` took a library's client against its own server.
-    pub(crate) fn library(&self, library: &str, cipher: &str, work: &Work) -> Result<f64> {
+    pub(crate) fn library(&self, library: &str, threads: u32, cipher: &str, work: &Work) -> Result<f64> {
         let own = std::env::current_exe()?;
         let mut servers = self.libraries.borrow_mut();
-        let at = (library.to_owned(), cipher.to_owned());
+        let threads = threads.to_string();
+        let at = [library, &threads, cipher].map(str::to_owned);
         if !servers.contains_key(&at) {
             let mut child = Command::new(&own)
-                .args(["role", &format!("{library}-server"), cipher])
+                .args(["role", &threads, &format!("{library}-server"), cipher])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()?;
@@ -94,7 +95,7 @@ impl Scene {
         }
         let port = servers[&at].port.to_string();
         let output = Command::new(&own)
-            .args(["role", &format!("{library}-client"), &port, cipher])
+            .args(["role", &threads, &format!("{library}-client"), &port, cipher])
             .args(work.words())
             .stderr(Stdio::inherit())
             .output()?;

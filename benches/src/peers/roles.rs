@@ -72,7 +72,7 @@ pub(crate) async fn until_input_ends() {
     let _ = tokio::io::stdin().read(&mut byte).await;
 }
 
-/// `role NAME ARGUMENTS…`: what a child process of this program does.
+/// `NAME ARGUMENTS…`: what a child process of this program does.
 pub(crate) async fn run(words: &[String]) -> Result<()> {
     let word = |index: usize| words.get(index).map(String::as_str).unwrap_or_default();
     match word(0) {

@@ -46,6 +46,10 @@ impl Row<'_> {
 
 const DIRECTIONS: [(Direction, &str); 2] = [(Direction::Up, "up"), (Direction::Down, "down")];
 
+/// On how many threads a library's runtime runs: what its users choose, and what decides how often one thread has to wake
+/// another.
+const THREADS: [u32; 2] = [1, 2];
+
 /// Every row, in the order of the targets.
 pub(crate) fn all<'a>(plan: &'a Plan, scene: &'a Scene) -> Vec<Row<'a>> {
     let mut rows = Vec::new();
@@ -54,8 +58,10 @@ pub(crate) fn all<'a>(plan: &'a Plan, scene: &'a Scene) -> Vec<Row<'a>> {
         ("P-3", "P-3w", "chacha20-poly1305@openssh.com"),
         ("P-4", "P-4w", "aes128-ctr"),
     ] {
-        for (direction, name) in DIRECTIONS {
-            rows.push(library_stream(id, cipher, direction, name, plan, scene));
+        for threads in THREADS {
+            for way in DIRECTIONS {
+                rows.push(library_stream(id, cipher, threads, way, plan, scene));
+            }
         }
         for (direction, name) in DIRECTIONS {
             rows.extend(program_stream(whole, cipher, direction, name, plan, scene));
@@ -64,7 +70,7 @@ pub(crate) fn all<'a>(plan: &'a Plan, scene: &'a Scene) -> Vec<Row<'a>> {
     for (direction, name) in [(Direction::Up, "put"), (Direction::Down, "get")] {
         rows.extend(sftp(direction, name, plan, scene));
     }
-    rows.push(connections(plan, scene));
+    rows.extend(THREADS.map(|threads| connections(threads, plan, scene)));
     rows
 }
 
@@ -75,8 +81,8 @@ fn mebibytes_per_second(bytes: u64, seconds: f64) -> f64 {
 fn library_stream<'a>(
     id: &'static str,
     cipher: &'static str,
-    direction: Direction,
-    name: &'static str,
+    threads: u32,
+    (direction, name): (Direction, &'static str),
     plan: &'a Plan,
     scene: &'a Scene,
 ) -> Row<'a> {
@@ -87,7 +93,7 @@ fn library_stream<'a>(
         let run = move || {
             Ok(mebibytes_per_second(
                 bytes,
-                scene.library(library, cipher, &work)?,
+                scene.library(library, threads, cipher, &work)?,
             ))
         };
         (library.to_owned(), Box::new(run))
@@ -98,7 +104,7 @@ fn library_stream<'a>(
     }
     Row {
         id,
-        work: format!("stream library to library {cipher}"),
+        work: format!("stream library to library {cipher}, threads of each: {threads}"),
         direction: name,
         unit: "MiB/s",
         larger_is_better: true,
@@ -157,18 +163,23 @@ fn sftp<'a>(direction: Direction, name: &'static str, plan: &'a Plan, scene: &'a
     })
 }
 
-fn connections<'a>(plan: &'a Plan, scene: &'a Scene) -> Row<'a> {
+fn connections<'a>(threads: u32, plan: &'a Plan, scene: &'a Scene) -> Row<'a> {
     let count = plan.connections;
     let of = |library: &'static str| -> Contender<'a> {
         let run = move || {
-            let seconds = scene.library(library, programs::FAST_CIPHER, &Work::Connections { count })?;
+            let seconds = scene.library(
+                library,
+                threads,
+                programs::FAST_CIPHER,
+                &Work::Connections { count },
+            )?;
             Ok(seconds * 1000.0 / f64::from(count))
         };
         (library.to_owned(), Box::new(run))
     };
     Row {
         id: "P-8",
-        work: "a whole connection, mlkem768x25519-sha256 and Ed25519".to_owned(),
+        work: format!("a whole connection, mlkem768x25519-sha256 and Ed25519, threads of each: {threads}"),
         direction: "-",
         unit: "ms",
         larger_is_better: false,

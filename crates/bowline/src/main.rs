@@ -59,11 +59,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// The runtime of a client command: the driver and the user's streams each find a thread.
+/// An event loop on this thread: a connection and the user's streams take turns on it, and nothing waits for another
+/// thread to be woken (docs/decisions/0007).
 fn runtime() -> Result<tokio::runtime::Runtime, String> {
-    let built = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|error| format!("no runtime: {error}"))
 }

@@ -88,7 +88,7 @@ pub use limits::{Limits, MaxStartups, NotMaxStartups};
 pub use peer::Peer;
 pub use permissions::Permissions;
 pub use process::Programs;
-pub use server::{Builder, Listening, Server};
+pub use server::{Builder, Listening, Server, bind};
 pub use services::Services;
 pub use session::{Asked, Program, Request, Session, Start};
 #[doc(no_inline)]

@@ -144,13 +144,7 @@ fn certified(
 impl<A: Application> Server<A> {
     /// Listens on `address`. A server may listen on several.
     pub async fn listen(&self, address: impl ToSocketAddrs + fmt::Debug) -> Result<Listening, Error> {
-        let name = format!("{address:?}");
-        let failed = |source| Error::Listen {
-            address: name.replace('"', ""),
-            source,
-        };
-        let listener = bind(address).await.map_err(failed)?;
-        self.listen_on(listener)
+        self.listen_on(bind(address).await?)
     }
 
     /// Takes connections from a listener that is bound already.
@@ -324,26 +318,36 @@ impl<A: Application> Reception<A> {
     }
 }
 
-/// Listens on the first of the addresses that can be had.
-async fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+/// A listener on the first of the addresses that can be had, for [`Server::listen_on`]. Copies of it may be given to
+/// several runtimes, so that each serves a share of the connections.
+///
+/// # Errors
+/// [`Error::Listen`]: none of the addresses can be had.
+pub async fn bind(address: impl ToSocketAddrs + fmt::Debug) -> Result<TcpListener, Error> {
+    let name = format!("{address:?}");
+    let failed = |source| Error::Listen {
+        address: name.replace('"', ""),
+        source,
+    };
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in lookup_host(address).await? {
-        let listening = || {
-            let socket = if address.is_ipv4() {
-                TcpSocket::new_v4()
-            } else {
-                TcpSocket::new_v6()
-            }?;
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            socket.listen(BACKLOG)
-        };
-        match listening() {
+    for address in lookup_host(address).await.map_err(failed)? {
+        match listener(address) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
         }
     }
-    Err(last)
+    Err(failed(last))
+}
+
+fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// One connection in the count, until it is dropped.

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use crate::wire::bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::runtime::{Handle as Runtime, RuntimeFlavor};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::blocks::Blocks;
@@ -47,6 +48,15 @@ pub const READ_STOP_BYTES: usize = 512 * 1024;
 
 /// How often one `poll` goes round before it lets other tasks run.
 const ROUNDS_PER_POLL: usize = 64;
+
+/// A piece of at least so many bytes that the stream gave or took means that bulk data is moving.
+const BULK_BYTES: usize = 16 * 1024;
+
+/// How often the stream is looked at after bulk data moved before the driver sleeps. The next piece is microseconds away,
+/// and to be woken for it costs more than the looks do (docs/decisions/0007). Only where the runtime has one thread and a
+/// look is one turn of its event loop, between which every other task runs; with several threads each look would
+/// wake another one.
+const LOOKS: u32 = 50;
 
 /// How long a clean goodbye may take to leave.
 const CLEAN_FAREWELL: Duration = Duration::from_secs(3);
@@ -85,6 +95,8 @@ where
     let block = std::mem::take(connection.read_buffer());
     let shared = Arc::new(Shared::new(connection, config.incoming));
     let now = now();
+    let one_thread =
+        Runtime::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread);
     let driver = Driver {
         shared: Arc::clone(&shared),
         stream,
@@ -95,6 +107,9 @@ where
         unflushed: false,
         spacious: false,
         read_stopped: false,
+        drained: false,
+        most_looks: if one_thread { LOOKS } else { 0 },
+        looks: 0,
         broken: None,
         pulse: Pulse::new(config.keepalive, now),
         moved: now,
@@ -124,6 +139,12 @@ pub struct Driver<S> {
     /// Nothing is to be written, and there is room for much.
     spacious: bool,
     read_stopped: bool,
+    /// The last read brought less than it asked for: the next one will sleep, at no cost.
+    drained: bool,
+    /// [`LOOKS`], or 0 where looking does not pay.
+    most_looks: u32,
+    /// How many of them are left.
+    looks: u32,
     /// The stream takes no more bytes; what it still has to say is read before anybody is told.
     broken: Option<io::Error>,
     pulse: Pulse,
@@ -171,9 +192,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
                 return Poll::Ready(self.begin_farewell());
             }
             let wrote = self.write(cx);
-            // Readers that were woken go first: what they take is still in the cache, and its block is free again when
-            // the next read wants one.
-            if std::mem::take(&mut self.wakes.readers) {
+            // Readers that were woken go first if there is more to read: what they take is still in the cache, and its
+            // block is free again when the next read wants one.
+            if std::mem::take(&mut self.wakes.readers) && !self.drained {
                 break;
             }
             let read = match self.read(cx) {
@@ -184,11 +205,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
                 }
             };
             if !wrote && !read && self.timer_is_ahead(cx) {
-                return Poll::Pending;
+                if self.looks == 0 {
+                    return Poll::Pending;
+                }
+                self.looks = self.looks.saturating_sub(1);
+                break;
             }
         }
-        cx.waker().wake_by_ref();
+        self.come_back(cx);
         Poll::Pending
+    }
+
+    /// Has this task polled again when the others have run, and the sockets been looked at if that is worth it.
+    fn come_back(&self, cx: &mut Context<'_>) {
+        if self.most_looks == 0 || pin!(tokio::task::yield_now()).poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// The part under the lock. True when the connection is over.
@@ -296,7 +328,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
         while let Some(bytes) = self.outgoing.get(self.sent..).filter(|bytes| !bytes.is_empty()) {
             match pin!(self.stream.write(bytes)).poll(cx) {
                 Poll::Ready(Ok(0)) => return self.stream_broke(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => self.sent = self.sent.saturating_add(count),
+                Poll::Ready(Ok(count)) => {
+                    self.sent = self.sent.saturating_add(count);
+                    if count >= BULK_BYTES {
+                        self.looks = self.most_looks;
+                    }
+                }
                 Poll::Ready(Err(error)) => return self.stream_broke(error),
                 Poll::Pending => return false,
             }
@@ -335,6 +372,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
             Poll::Ready(Ok(0)) => Err(self.broken.take().map_or(Error::PeerClosed, Error::Io)),
             Poll::Ready(Ok(count)) => {
                 self.blocks.filled(count, room);
+                self.drained = count < room;
+                if count >= BULK_BYTES {
+                    self.looks = self.most_looks;
+                }
                 self.moved = now();
                 self.pulse.heard(self.moved);
                 Ok(true)

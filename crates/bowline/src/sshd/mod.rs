@@ -5,6 +5,7 @@ mod arguments;
 mod background;
 mod options;
 mod password;
+mod threads;
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -16,12 +17,13 @@ use std::time::Duration;
 use ssh_client::config_file::LogLevel;
 use ssh_client::kex::{MAX_MODULI_BYTES, Moduli};
 use ssh_server::keys::{Certificate, PrivateKey};
-use ssh_server::{Account, Config, Limits, Listening, Peer, Server};
+use ssh_server::{Account, Config, Limits, Peer, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::application::LoginServer;
 use self::arguments::Arguments;
 use self::options::Options;
+use self::threads::Threads;
 use crate::log;
 use crate::terminal::complain;
 use crate::transport::{Settings, keepalive};
@@ -63,8 +65,7 @@ fn run(mut arguments: Arguments, words: &[OsString]) -> Result<(), String> {
     if !arguments.foreground && !arguments.inetd && arguments.debug == 0 {
         return background::go(words);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+    let runtime = crate::runtime()?;
     if arguments.inetd {
         let done = runtime.block_on(serve_standard_streams(&server));
         // A reader of standard input that still waits must not hold the program.
@@ -90,18 +91,22 @@ async fn listen(
     // Before anybody is told that the server listens: whoever hears it may end it at once.
     let stop = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
     let (mut terminate, mut interrupt) = (stop(SignalKind::terminate())?, stop(SignalKind::interrupt())?);
-    let mut listening: Vec<Listening> = Vec::new();
+    let mut listeners = Vec::new();
     for address in addresses {
-        let one = server.listen(*address).await.map_err(|error| error.to_string())?;
-        let bound = one.local_addr();
+        let listener = ssh_server::bind(*address)
+            .await
+            .map_err(|error| error.to_string())?;
+        let unbound = |error| format!("{address}: {error}");
+        let bound = listener.local_addr().map_err(unbound)?;
+        listeners.push(listener.into_std().map_err(unbound)?);
         let line = format!("Server listening on {} port {}.", bound.ip(), bound.port());
         if log_file.is_some() {
             tracing::warn!("{line}");
         } else if says_where {
             complain(&line);
         }
-        listening.push(one);
     }
+    let threads = Threads::start(server, &listeners, FAREWELL)?;
     if background::is_copy() {
         background::let_go()?;
     }
@@ -109,13 +114,7 @@ async fn listen(
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    let farewells = listening
-        .into_iter()
-        .map(|one| one.drain(FAREWELL))
-        .map(tokio::spawn);
-    for farewell in farewells.collect::<Vec<_>>() {
-        let _ = farewell.await;
-    }
+    threads.end();
     Ok(())
 }
 
