@@ -8,7 +8,7 @@ mod password;
 mod threads;
 
 use std::ffi::OsString;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use ssh_client::config_file::LogLevel;
 use ssh_client::kex::{MAX_MODULI_BYTES, Moduli};
 use ssh_server::keys::{Certificate, PrivateKey};
 use ssh_server::{Account, Config, Limits, Peer, Server};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::application::LoginServer;
 use self::arguments::Arguments;
@@ -74,23 +74,53 @@ fn run(mut arguments: Arguments, words: &[OsString]) -> Result<(), String> {
     }
     let addresses = addresses(options)?;
     let says_where = level > LogLevel::Quiet;
-    runtime.block_on(listen(
-        &server,
-        &addresses,
-        says_where,
-        arguments.log_file.as_deref(),
-    ))
+    // Before anybody is told that the server listens: whoever hears it may end it at once.
+    let mut stopped = {
+        let _inside = runtime.enter();
+        Stopped::watch()?
+    };
+    let log_file = arguments.log_file.as_deref();
+    let listeners = runtime.block_on(listen(&addresses, says_where, log_file))?;
+    // Outside of the event loop: where the system has nothing left for another thread, that thread's loop is given up
+    // again, which may wait, and nothing may wait inside of one.
+    let threads = Threads::start(&server, &listeners, FAREWELL)?;
+    if background::is_copy() {
+        background::let_go()?;
+    }
+    runtime.block_on(stopped.asked_for());
+    threads.end();
+    Ok(())
 }
 
+/// The signals that ask the server to end.
+struct Stopped {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stopped {
+    fn watch() -> Result<Self, String> {
+        let stop = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
+        Ok(Self {
+            terminate: stop(SignalKind::terminate())?,
+            interrupt: stop(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn asked_for(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Binds the addresses, and says so.
 async fn listen(
-    server: &Server<LoginServer>,
     addresses: &[SocketAddr],
     says_where: bool,
     log_file: Option<&Path>,
-) -> Result<(), String> {
-    // Before anybody is told that the server listens: whoever hears it may end it at once.
-    let stop = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
-    let (mut terminate, mut interrupt) = (stop(SignalKind::terminate())?, stop(SignalKind::interrupt())?);
+) -> Result<Vec<TcpListener>, String> {
     let mut listeners = Vec::new();
     for address in addresses {
         let listener = ssh_server::bind(*address)
@@ -106,16 +136,7 @@ async fn listen(
             complain(&line);
         }
     }
-    let threads = Threads::start(server, &listeners, FAREWELL)?;
-    if background::is_copy() {
-        background::let_go()?;
-    }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    threads.end();
-    Ok(())
+    Ok(listeners)
 }
 
 async fn serve_standard_streams(server: &Server<LoginServer>) -> Result<(), String> {
@@ -262,7 +283,7 @@ fn addresses(options: &Options) -> Result<Vec<SocketAddr>, String> {
     for host in hosts {
         for address in with_ports(host, &ports)? {
             // A machine without IPv6 still listens on IPv4, unless it was told otherwise.
-            if is_chosen || std::net::TcpListener::bind(SocketAddr::new(address.ip(), 0)).is_ok() {
+            if is_chosen || TcpListener::bind(SocketAddr::new(address.ip(), 0)).is_ok() {
                 found.push(address);
             }
         }

@@ -1,15 +1,16 @@
 //! `bowline sshd` with OpenSSH's clients, and its command line.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, ExitStatus, Stdio};
 
 use ssh_testkit::openssh::{Account, Keys, client_arguments};
 use ssh_testkit::peers;
 use ssh_testkit::running::{Finished, run, run_with};
 
-use crate::bowline::{Sshd, bowline, program, usual_words, wait_until};
+use crate::bowline::{Sshd, bowline, listening_port, program, usual_words, wait_until};
 use crate::bulk::{PART, first_word};
 use crate::echo;
 
@@ -185,12 +186,55 @@ fn a_port_that_is_taken_is_named() {
     );
 }
 
+/// A server that may have so many descriptors: what it said, and how it ended if it did not stay.
+fn with_descriptors(most: u32, keys: &Keys) -> (String, Option<ExitStatus>) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n $0 && exec \"$@\"", &most.to_string()]);
+    shell
+        .arg(program())
+        .args(["sshd", "-D", "-e", "-p", "0", "-o", "LogLevel=DEBUG"]);
+    let mut server = shell
+        .args(usual_words(keys))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    let (mut told, mut visitor) = (String::new(), None);
+    let is_served = lines.any(|line| {
+        told += &format!("{line}\n");
+        if let Some(port) = listening_port(&line) {
+            visitor = Some(TcpStream::connect(("127.0.0.1", port)));
+        }
+        line.ends_with("connected") || line.contains("cannot accept a connection")
+    });
+    if is_served {
+        server.kill().unwrap();
+    }
+    let ended = server.wait().unwrap();
+    (told, (!is_served).then_some(ended))
+}
+
+#[test]
+fn a_server_that_gets_too_few_descriptors_to_begin_says_so() {
+    let keys = Keys::make();
+    let mut ended_listening = 0;
+    for most in 8.. {
+        let (told, ended) = with_descriptors(most, &keys);
+        assert!(!told.contains("panicked"), "{most}: {told}");
+        let Some(status) = ended else { break };
+        assert_eq!(status.code(), Some(255), "{most}: {told}");
+        assert!(told.contains("Too many open files"), "{most}: {told}");
+        ended_listening += u32::from(told.contains("Server listening"));
+    }
+    assert!(ended_listening > 0, "none was short of what its threads need");
+}
+
 #[test]
 fn a_signal_to_end_ends_it_well() {
     for signal in ["-TERM", "-INT"] {
         let mut server = Sshd::start(&[]);
-        // It says where it listens a moment before it listens to signals.
-        std::thread::sleep(Duration::from_millis(300));
         let sent = Command::new("kill")
             .arg(signal)
             .arg(server.child.id().to_string())
