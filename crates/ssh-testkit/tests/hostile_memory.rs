@@ -1,5 +1,6 @@
-//! What a stranger can make us hold (promise 9): never more than what really arrived from it and 64 KiB, whatever it
-//! declares. A test program of its own, because it counts every allocation.
+//! What a peer can make us hold. Before login never more than what really arrived from it and 64 KiB, whatever it
+//! declares (promise 9); for a packet that inflates less than a mebibyte, whatever is in it (promise 10). A test program
+//! of its own, because it counts every allocation.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,8 +10,10 @@
 )]
 
 use allocation_counter::measure;
+use flate2::{Compress, Compression, FlushCompress};
 use ssh_client::kex::Role;
-use ssh_testkit::hostile::{Peer, Position, Target, Traits, Victim, login, packet};
+use ssh_client::wire::compression;
+use ssh_testkit::hostile::{Answers, Peer, Position, Target, Traits, Victim, login, packet};
 
 const ROOM_BYTES: i64 = 64 * 1024;
 
@@ -118,5 +121,43 @@ fn a_declared_length_is_never_allocated_before_login() {
     peer.say(&login::service_request(), &mut target);
     for _ in 0..100 {
         peer.say(&login::password(&[b'x'; 1000]), &mut target);
+    }
+}
+
+#[test]
+fn a_bomb_takes_less_than_a_mebibyte() {
+    // IGNORE with 255 MiB of zeros: more than a thousand times what a packet may come to.
+    let zeros = 255 << 20;
+    let mut bomb = Vec::with_capacity(1 << 20);
+    let mut stream = Compress::new(Compression::best(), true);
+    let head = [&[2][..], &(zeros as u32).to_be_bytes()].concat();
+    stream
+        .compress_vec(&head, &mut bomb, FlushCompress::None)
+        .unwrap();
+    stream
+        .compress_vec(&vec![0; zeros], &mut bomb, FlushCompress::Sync)
+        .unwrap();
+    assert!(stream.total_in() > zeros as u64, "all of it is in there");
+    bomb.truncate(200_000);
+    for role in [Role::Client, Role::Server] {
+        let mut config = Victim::config();
+        config.preferences.compression = vec![&compression::ZLIB_OPENSSH];
+        let mut victim = Victim::new(role, config, Answers::default());
+        let traits = Traits {
+            compression: "zlib@openssh.com",
+            ..Traits::default()
+        };
+        let mut peer = Peer::of(role, traits);
+        peer.connect(&mut victim);
+        assert_eq!((victim.error(), victim.told.logins), (None, 1));
+        peer.wire.sealer.seal_payload(&bomb);
+        let bytes = std::mem::take(peer.wire.sealer.outbox());
+        let used = measure(|| victim.give(&bytes));
+        assert!(victim.is_over() && victim.told.above == 0, "{role:?}: it goes on");
+        assert!(
+            used.bytes_max < 1 << 20,
+            "{role:?}: {} bytes were held",
+            used.bytes_max
+        );
     }
 }

@@ -30,7 +30,7 @@ fn keyed(role: Role, suite: Suite) -> (Peer, Victim) {
 }
 
 /// The lengths that no packet may have.
-const LENGTHS: [u32; 8] = [0, 1, 4, 5, 13, 262_145, 0x0100_0000, u32::MAX];
+const LENGTHS: [u32; 9] = [0, 1, 4, 5, 13, 35_001, 262_145, 0x0100_0000, u32::MAX];
 
 #[test]
 fn b09_lengths_that_lie_in_the_clear_end_before_they_are_read() {
