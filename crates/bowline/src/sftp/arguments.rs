@@ -97,8 +97,9 @@ mod tests {
 
     #[test]
     fn flags_as_sftp_takes_them() {
-        let words = ["-P2222", "-i", "key", "-b", "-", "-oUser=x", "host:dir"];
+        let words = ["-CP2222", "-i", "key", "-b", "-", "-oUser=x", "host:dir"];
         let found = parse(words.iter().map(OsString::from).collect()).unwrap();
+        assert_eq!(found.common.options.compression, Some(true));
         assert_eq!(found.common.options.port, Some(2222));
         assert_eq!(found.common.options.batch_mode, Some(true));
         assert_eq!(found.commands, Commands::BatchInput);
