@@ -11,6 +11,7 @@
 mod dead_peers;
 mod farewells;
 mod known_hosts;
+mod learning;
 mod opening;
 mod phases;
 mod told;
