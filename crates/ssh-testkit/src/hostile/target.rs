@@ -1,7 +1,7 @@
 //! What a hostile peer is let loose on: bytes in, bytes out, and whether it is over.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 /// Any server or client.
@@ -16,14 +16,14 @@ pub trait Target {
     fn is_over(&self) -> bool;
 }
 
-/// A server, any program, on a port of this machine.
+/// A server or a client, any program, over a port of this machine.
 #[derive(Debug)]
 pub struct Tcp {
     stream: TcpStream,
     over: bool,
 }
 
-/// Longer than this a server on this machine is not silent when it has something to say.
+/// Longer than this a program on this machine is not silent when it has something to say.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Tcp {
@@ -32,7 +32,18 @@ impl Tcp {
     /// # Errors
     /// Nobody listens there.
     pub fn connect(port: u16) -> std::io::Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        Self::over(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?)
+    }
+
+    /// Waits for a client.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn accept(listener: &TcpListener) -> std::io::Result<Self> {
+        Self::over(listener.accept()?.0)
+    }
+
+    fn over(stream: TcpStream) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;

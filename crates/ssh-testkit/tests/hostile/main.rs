@@ -17,6 +17,7 @@ mod identification;
 mod login;
 mod order;
 mod packets;
+mod programs;
 mod rows;
 mod shares;
 mod wear;
