@@ -71,6 +71,41 @@ fn compression_is_offered_unless_it_is_turned_off() {
 }
 
 #[test]
+fn group_exchange_takes_its_groups_from_the_moduli_file() {
+    // The largest group of this file has 4096 bits; the client below asks for 8192, which are built in.
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../ssh-kex/tests/moduli");
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("sshd_config").display().to_string();
+    fs::write(&config, format!("ModuliFile {file}\n")).unwrap();
+    let (named, kex) = (
+        format!("ModuliFile={file}"),
+        "KexAlgorithms=+diffie-hellman-group-exchange-sha256",
+    );
+    let only = "KexAlgorithms=diffie-hellman-group-exchange-sha256";
+    for (words, bits) in [(&[][..], 8192), (&["-o", &named], 4096), (&["-f", &config], 4096)] {
+        let server = Sshd::start(&[&["-o", kex], words].concat());
+        let options = ["-vv", "-c", "aes256-gcm@openssh.com", "-o", only];
+        let Some(finished) = ssh(&server, &options, "true") else {
+            return;
+        };
+        let told = finished.with_code(0).stderr_text();
+        // `bits set: about half/all`, once for each share.
+        let is_share =
+            |line: &str| line.contains("bits set:") && line.trim_end().ends_with(&format!("/{bits}"));
+        assert!(told.lines().any(is_share), "{words:?}, {bits}: {told}");
+    }
+    let missing = folder.path().join("moduli").display().to_string();
+    for setting in [&missing, &config] {
+        let mut line = crate::bowline::bowline(&["sshd", "-t", "-o", &format!("ModuliFile={setting}")]);
+        let finished = run(line.args(crate::bowline::usual_words(&ssh_testkit::openssh::Keys::make())));
+        assert!(
+            finished.with_code(255).stderr_text().contains(setting),
+            "{setting}"
+        );
+    }
+}
+
+#[test]
 fn a_configuration_file_is_read_and_the_command_line_is_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("sshd_config").display().to_string();
