@@ -1,9 +1,14 @@
 //! Sealing and opening one packet in memory, per cipher and payload size, beside the bare primitive (target P-1).
 
+use std::hint::black_box;
 use std::time::Duration;
 
+use chacha20::cipher::{KeyIvInit, StreamCipher};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use poly1305::Poly1305;
+use poly1305::universal_hash::KeyInit;
 use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::hmac;
 use ssh_benches::PAYLOAD_SIZES;
 use ssh_client::wire::protection::{DirectionKeys, opening, sealing};
 use ssh_client::wire::{Cipher, Mac, Opener, Sealer, cipher, mac};
@@ -95,6 +100,9 @@ fn open(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What a primitive does to one packet.
+type Seal = Box<dyn FnMut(&mut [u8])>;
+
 fn bare(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("bare_primitive");
     for (name, algorithm) in [
@@ -114,7 +122,39 @@ fn bare(criterion: &mut Criterion) {
             });
         }
     }
+    for (name, mut seal) in [
+        ("aes128-ctr", counter_mode_and_hash as fn() -> Seal),
+        ("chacha20-poly1305", stream_and_polynomial),
+    ]
+    .map(|(name, make)| (name, make()))
+    {
+        for size in PAYLOAD_SIZES {
+            let mut data = vec![94; size];
+            group.throughput(Throughput::Bytes(size as u64));
+            group.bench_function(BenchmarkId::new(name, size), |bencher| {
+                bencher.iter(|| seal(&mut data))
+            });
+        }
+    }
     group.finish();
+}
+
+/// AES-128 in counter mode, and HMAC-SHA2-256 over what comes out.
+fn counter_mode_and_hash() -> Seal {
+    let mut stream = ctr::Ctr128BE::<aes::Aes128>::new(&[1; 16].into(), &[0; 16].into());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+    Box::new(move |data| {
+        stream.apply_keystream(data);
+        black_box(hmac::sign(&key, data));
+    })
+}
+
+/// ChaCha20, and Poly1305 over what comes out.
+fn stream_and_polynomial() -> Seal {
+    Box::new(move |data| {
+        chacha20::ChaCha20::new(&[1; 32].into(), &[0; 12].into()).apply_keystream(data);
+        black_box(Poly1305::new(&[1; 32].into()).compute_unpadded(data));
+    })
 }
 
 criterion_group! {
