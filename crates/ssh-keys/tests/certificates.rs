@@ -313,6 +313,12 @@ fn damage_is_never_believed_and_never_a_panic() {
         let authority = good.signature_key().clone();
         let check = |blob: &[u8]| {
             let found = Certificate::from_blob(blob)?;
+            // What is understood is what is signed, to the byte.
+            assert_eq!(
+                found.body().to_be_signed().unwrap(),
+                found.signed_part(),
+                "{name}"
+            );
             found.verify_host(HOST, FROM, &authority, &accepted()).map(|_| ())
         };
         let blob = good.blob();

@@ -99,7 +99,7 @@ mod tests {
         is_safe_prime(&params, &mut Counter(1))
     }
 
-    /// Numbers of 256 bits without small factors, in them or in half of them less one, drawn and tested by Python.
+    /// Numbers of 256 or 257 bits without small factors, in them or in half of them less one, drawn and tested by Python.
     #[test]
     fn only_safe_primes_pass() {
         for (what, hex, expected) in [
@@ -107,6 +107,16 @@ mod tests {
                 "a safe prime",
                 "e21a3163c2809af03da039c2b325e8c7cb924fc5b2c2124f8f365f43de690697",
                 true,
+            ),
+            (
+                "a safe prime of 257 bits: its half is a word shorter",
+                "01b21cc82289b276aa99708fe9577f1838baa9075ed0283b64ea1d412b1bd856ff",
+                true,
+            ),
+            (
+                "a prime of 257 bits whose half is composite",
+                "014fbcb8523c322aeee570fd3885d7b1bffaea5dd8813bfb83852b7652bf5ba14b",
+                false,
             ),
             (
                 "a prime whose half is composite",
