@@ -38,11 +38,11 @@ impl Group {
     }
 
     /// A group that an RFC gives a number, with the generator 2.
-    pub(super) fn numbered(prime: &str, bits: u32) -> Self {
-        let modulus = BoxedUint::from_be_hex(prime, bits).into_option();
-        let Some(modulus) = modulus.and_then(|modulus| Odd::new(modulus).into_option()) else {
+    pub(super) fn numbered(prime: BoxedUint) -> Self {
+        let bits = prime.bits_precision();
+        let Some(modulus) = Odd::new(prime).into_option() else {
             // No input decides about this, and the tests of `modp` would fail.
-            unreachable!("a prime of an RFC is not an odd number in hexadecimal")
+            unreachable!("a prime of an RFC is even")
         };
         let params = BoxedMontyParams::new_vartime(modulus);
         let two = BoxedUint::one_with_precision(bits).wrapping_add(BoxedUint::one_with_precision(bits));
