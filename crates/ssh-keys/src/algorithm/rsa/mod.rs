@@ -32,7 +32,7 @@ use ring::signature::{
 use rsa::{Pkcs1v15Sign, RsaPublicKey};
 
 use super::{PublicMaterial, SignatureAlgorithm, SignatureParts};
-use crate::wire::{Reader, Tier, Writer};
+use crate::wire::{Mpint, Reader, Tier, Writer, usize_from};
 use crate::{Demands, KeyError, SecurityKeyUse, SignatureError};
 
 /// The smallest RSA modulus that can be read at all, in bits.
@@ -227,13 +227,9 @@ fn uint(number: &[u8]) -> Option<BoxedUint> {
     BoxedUint::from_be_slice(number, precision).ok()
 }
 
-/// The length of a number in shortest form, in bits.
+/// The length of a number, in bits.
 fn bits(number: &[u8]) -> usize {
-    let first = number.first().map_or(0, |first| first.leading_zeros());
-    number
-        .len()
-        .saturating_mul(8)
-        .saturating_sub(crate::wire::usize_from(first))
+    usize_from(Mpint::from_magnitude(number).bits())
 }
 
 fn is_odd(number: &[u8]) -> bool {
