@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Raw, carry, key, transports, user};
-use ssh_auth::keys::{PrivateKey, PublicKey};
+use ssh_auth::kex::{Extensions, Quirks};
+use ssh_auth::keys::certificate::{CertificateBody, CertificateKind};
+use ssh_auth::keys::{Certificate, CertifiedSigner, PrivateKey, PublicKey, algorithm};
 use ssh_auth::server::{Attempt, Policy, Verdict};
 use ssh_auth::wire::Layer;
 use ssh_auth::wire::rand_core::Rng;
@@ -545,4 +547,22 @@ fn a_password_of_any_usual_length_makes_packets_of_one_size() {
     }
     sizes.dedup();
     assert_eq!(sizes.len(), 1, "{sizes:?}");
+}
+
+#[test]
+fn a_certificate_is_no_key_to_log_in_with() {
+    let (signer, authority) = (key(1), key(2));
+    let body = CertificateBody::new(
+        CertificateKind::Host,
+        signer.public().clone(),
+        authority.public().clone(),
+        vec![7; 32],
+    )
+    .unwrap();
+    let certificate = Certificate::sign(&body, &*authority, &algorithm::ED25519).unwrap();
+    let certified = CertifiedSigner::new(Arc::clone(&signer), certificate).unwrap();
+    let (server, quirks) = (Extensions::default(), Quirks::default());
+    assert_eq!(method::choose_algorithm(&certified, &server, quirks), None);
+    let plain = method::choose_algorithm(&*signer, &server, quirks);
+    assert_eq!(plain, Some(&algorithm::ED25519));
 }

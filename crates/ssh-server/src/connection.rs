@@ -249,6 +249,9 @@ impl<A: Application> Shared<A> {
                 match self.application.public_key(&candidate, attempt.key()).await {
                     Decision::Accept(permissions) => {
                         let demands = permissions.security_key;
+                        if let Err(error) = attempt.meets(&demands) {
+                            tracing::info!(%peer, %error, "key refused");
+                        }
                         *granted = permissions;
                         attempt.accept_demanding(&demands)
                     }

@@ -288,6 +288,14 @@ impl PublicKeyAttempt {
         self.proof.security_key()
     }
 
+    /// Whether the owner of a security key did what is demanded. Of other keys nothing is asked.
+    ///
+    /// # Errors
+    /// [`SignatureError::NotTouched`] or [`SignatureError::NotVerified`].
+    pub fn meets(&self, demands: &Demands) -> Result<(), SignatureError> {
+        self.proof.meets(demands)
+    }
+
     /// The key may log this user in. A security key must have been touched for it, or this is a no.
     pub fn accept(self) -> Verdict {
         self.accept_demanding(&Demands::default())
@@ -328,7 +336,8 @@ fn proved(key: PublicKey, _proof: SignatureValid) -> Factor {
 }
 
 /// The algorithm to sign with: the first of the signer's that the server named in `server-sig-algs` (RFC 8308 §3.1).
-/// Legacy ones are never chosen for a login, whatever a server names.
+/// Legacy ones are never chosen for a login, whatever a server names, nor those of certificates: a request holds the bare
+/// key.
 ///
 /// A server that named none is tried with the signer's first. So is a key that knows one algorithm only: some servers
 /// list just the algorithms they think need telling, and a refusal costs no more than not trying. Nor does the list of a
@@ -342,7 +351,7 @@ pub fn choose_algorithm(
         .algorithms()
         .iter()
         .copied()
-        .filter(|each| each.tier != Tier::Legacy);
+        .filter(|each| each.tier != Tier::Legacy && !each.is_certificate());
     if quirks.has(Quirk::HidesRsaSha2) && signer.public_key().key_type() == "ssh-rsa" {
         return algorithms.next();
     }
