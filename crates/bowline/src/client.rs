@@ -6,8 +6,8 @@ use std::time::Duration;
 use ssh_client::config_file::{self, LogLevel, Options, StrictHostKeyChecking, Tokens, expand};
 use ssh_client::keys::PublicKey;
 use ssh_client::{
-    Answer, Client, Config, Credentials, DEFAULT_KEY_FILES, HostKeys, PasswordQuestion, ShowWarning,
-    UnknownHostKey, Warning,
+    Answer, Client, Config, Credentials, DEFAULT_KEY_FILES, HostKeys, PasswordQuestion, ShowBanner,
+    ShowWarning, UnknownHostKey, Warning,
 };
 
 use crate::arguments::{Common, ConfigFile, Destination, check_host, check_user};
@@ -121,8 +121,14 @@ impl Plan {
         // As in OpenSSH: who adds to the list or takes from it has said nothing about its order.
         let edits = options.host_key_algorithms.as_deref();
         config.known_host_keys_first = edits.is_none_or(|list| list.starts_with(['+', '-']));
-        if options.warn_weak_crypto.unwrap_or(true) && !self.is_quiet() {
-            config.warning = Some(ShowWarning::new(warn));
+        if !self.is_quiet() {
+            config.banner = Some(ShowBanner::new(|text| {
+                complain(text.strip_suffix('\n').unwrap_or(text))
+            }));
+            config.warning = options
+                .warn_weak_crypto
+                .unwrap_or(true)
+                .then(|| ShowWarning::new(warn));
         }
         if let Some(timeout) = options.connect_timeout {
             // As in OpenSSH, `none` and 0 leave it to the system.

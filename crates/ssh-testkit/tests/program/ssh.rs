@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use ssh_testkit::peers;
 use ssh_testkit::running::{run, run_with};
 
+use crate::algorithms::{into, openssh};
 use crate::bowline::Peer;
 use crate::bulk::{PART, first_word};
 
@@ -402,5 +403,19 @@ fn a_server_that_falls_silent_is_given_up_with_the_step_and_the_time() {
             assert!(told.contains(word), "{word}: {finished}");
         }
         mute.join().unwrap();
+    }
+}
+
+#[test]
+fn a_servers_banner_is_shown_unless_we_are_told_to_be_quiet() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), "Only for friends.\nAnd \u{1b}[2J theirs.\n").unwrap();
+    let Some(server) = openssh(&format!("Banner {}", file.path().display())) else {
+        return;
+    };
+    let shown = "Only for friends.\nAnd \\u{1b}[2J theirs.\n";
+    for (options, expected) in [(&[][..], shown), (&["-o", "LogLevel=ERROR"], ""), (&["-q"], "")] {
+        let finished = run(into(&server, options).arg("true")).with_code(0);
+        assert_eq!(finished.stderr_text(), expected, "{options:?}");
     }
 }
