@@ -6,7 +6,8 @@ use std::path::Path;
 
 use bowline_fuzz::{kex, protections};
 use ssh_client::kex::method::{self, ClientStep, ServerStep};
-use ssh_client::keys::PrivateKey;
+use ssh_client::keys::certificate::{CertificateBody, CertificateKind, CertificateOption};
+use ssh_client::keys::{Certificate, KeyKind, PrivateKey, algorithm};
 use ssh_client::sftp_protocol::messages::{Open, RealPath, Stat};
 use ssh_client::sftp_protocol::{Attributes, OpenFlags};
 use ssh_client::wire::compression::{MAX_INFLATED_BYTES, ZLIB_OPENSSH};
@@ -120,6 +121,28 @@ fn streams(write: Write<'_>) {
     write("decompress", "damaged", b"\0\x05\x78\x9c\x07\xff\xff");
 }
 
+/// A certificate of each kind, with all the fields that have a length.
+fn certificates(write: Write<'_>) {
+    let authority = PrivateKey::generate_ed25519(&mut *seeded(4), "authority");
+    for (kind, name, key) in [
+        (CertificateKind::Host, "certificate-host", KeyKind::Ed25519),
+        (CertificateKind::User, "certificate-user", KeyKind::EcdsaP256),
+    ] {
+        let key = PrivateKey::generate(key, &mut *seeded(5), "");
+        let (key, signature_key) = (key.public().clone(), authority.public().clone());
+        let mut body =
+            CertificateBody::new(kind, key, signature_key, vec![7; 32]).expect("a key of a known type");
+        body.key_id = "a name".to_owned();
+        body.principals = vec!["example.org".to_owned(), "10.0.0.1".to_owned()];
+        body.extensions = vec![CertificateOption {
+            name: "permit-pty".to_owned(),
+            data: Vec::new(),
+        }];
+        let certificate = Certificate::sign(&body, &authority, &algorithm::ED25519).expect("it is signed");
+        write("public_key", name, certificate.blob());
+    }
+}
+
 fn keys(write: Write<'_>) {
     let key = PrivateKey::generate_ed25519(&mut *seeded(1), "seed");
     write("public_key", "blob", key.public().blob());
@@ -128,6 +151,7 @@ fn keys(write: Write<'_>) {
         "line",
         key.public().to_openssh("a comment").as_bytes(),
     );
+    certificates(write);
     write(
         "private_key",
         "plain",

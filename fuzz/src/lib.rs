@@ -9,8 +9,9 @@ pub mod kex;
 mod sessions;
 
 use ssh_client::keys::authorized_keys::AuthorizedKeys;
+use ssh_client::keys::certificate::authority_algorithms;
 use ssh_client::keys::known_hosts::KnownHosts;
-use ssh_client::keys::{PrivateKey, PublicKey};
+use ssh_client::keys::{Certificate, PrivateKey, PublicKey};
 use ssh_client::wire::bytes::BytesMut;
 use ssh_client::wire::identification::{IdentificationReader, Side};
 use ssh_client::wire::{Cipher, MAX_PACKET_BYTES, Mac, Opener, Reader, cipher, compression, mac, protection};
@@ -149,8 +150,18 @@ pub fn decompress(mut data: &[u8]) {
     }
 }
 
-/// Public key blobs and lines.
+/// Public key and certificate blobs and lines.
 pub fn public_key(data: &[u8]) {
+    if let Ok(certificate) = Certificate::from_blob(data) {
+        assert_eq!(certificate.blob(), data);
+        // Whatever is read is written again to the byte: what an authority signed is what was understood.
+        let signed = certificate.body().to_be_signed().expect("a body that was read");
+        assert_eq!(signed, certificate.signed_part());
+        let (authority, algorithms) = (certificate.signature_key(), authority_algorithms());
+        let _ = certificate.verify_host("example.org", 1, authority, &algorithms.collect::<Vec<_>>());
+        let (again, _) = Certificate::from_openssh(&certificate.to_openssh("")).expect("our own line");
+        assert_eq!(certificate, again);
+    }
     if let Ok(key) = PublicKey::from_blob(data) {
         assert_eq!(key.blob(), data);
         let _ = key.fingerprint().to_string();
