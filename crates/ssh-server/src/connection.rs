@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  key exchange ──▶ login ──▶ channels: sessions and forwards, each a task of its own ──▶ over
-//!  └── within the grace time, ─┘   │
-//!      counted by the doorkeeper   └── global requests: refused
+//!  └── within the grace time, ─┘   └── guests.rs
+//!      counted by the doorkeeper
 //! ```
 
 use std::sync::Arc;
@@ -11,25 +11,21 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::application::{Agreed, Application, Candidate, Decision, Login};
 use crate::auth::server::{Attempt, Authenticator, Event, Verdict};
 use crate::auth::{self, Authenticated};
-use crate::channel::{self, ChannelType, Connection, OpenFailureReason};
+use crate::channel::{self, Connection};
 use crate::config::Config;
 use crate::error::{Error, Phase};
-use crate::forward;
+use crate::guests::Guests;
 use crate::kex::{self, DisconnectReason, Handshake, HandshakeEvent, Transport};
 use crate::keys::{PublicKey, Signer};
 use crate::limits::{Admission, Limits};
 use crate::peer::{Peer, Printable};
 use crate::permissions::Permissions;
-use crate::session::Session;
-use crate::tokio_driver::{
-    self, Handle, HandshakeError, Incoming, IncomingOpen, farewell, next_event, system_rng,
-};
+use crate::tokio_driver::{self, HandshakeError, farewell, next_event, system_rng};
 
 /// What all connections of a server share.
 pub(crate) struct Shared<A> {
@@ -74,12 +70,7 @@ impl<A: Application> Shared<A> {
         let (session, login) = welcomed?;
         let connection = Connection::new(session, self.config.channels());
         let (handle, driver) = tokio_driver::start(connection, stream, self.config.driver());
-        let mut guests = Guests {
-            shared: self,
-            login: Arc::new(login),
-            tasks: JoinSet::new(),
-            forwards: 0,
-        };
+        let mut guests = Guests::new(self, login);
         tokio::join!(driver, guests.attend(&handle, &mut stage));
         let why = handle.closed().await;
         drop(handle);
@@ -322,7 +313,7 @@ fn is_goodbye(error: &channel::Error) -> bool {
 }
 
 /// Waits until the server is ending and sends everybody away.
-async fn closing(stage: &mut watch::Receiver<Stage>) {
+pub(crate) async fn closing(stage: &mut watch::Receiver<Stage>) {
     leaves(stage, Stage::Open).await;
     leaves(stage, Stage::Draining).await;
 }
@@ -334,97 +325,6 @@ pub(crate) async fn leaves(watched: &mut watch::Receiver<Stage>, stage: Stage) {
     if gone {
         std::future::pending().await
     }
-}
-
-/// The channels of one client, each with its task.
-struct Guests<A> {
-    shared: Arc<Shared<A>>,
-    login: Arc<Login>,
-    tasks: JoinSet<Guest>,
-    /// How many of the tasks are forwards.
-    forwards: usize,
-}
-
-/// What a task was.
-enum Guest {
-    Session,
-    Forward,
-}
-
-impl<A: Application> Guests<A> {
-    /// Lets channels be opened until the connection is over.
-    async fn attend(&mut self, handle: &Handle, stage: &mut watch::Receiver<Stage>) {
-        let mut sent_away = false;
-        loop {
-            tokio::select! {
-                incoming = handle.incoming() => match incoming {
-                    Some(Incoming::Open(open)) => self.open(open),
-                    // Nothing can be asked of the whole connection yet: dropped is refused.
-                    Some(Incoming::Global(request)) => {
-                        tracing::debug!(peer = %self.login.peer, request = request.request().name(), "refused");
-                    }
-                    None => return,
-                },
-                Some(ended) = self.tasks.join_next() => self.ended(ended),
-                () = closing(stage), if !sent_away => {
-                    sent_away = true;
-                    handle.disconnect_with(DisconnectReason::ByApplication, "the server is ending").await;
-                }
-            }
-        }
-    }
-
-    fn open(&mut self, open: IncomingOpen) {
-        let sessions = self.tasks.len().saturating_sub(self.forwards);
-        match open.channel_type().clone() {
-            ChannelType::Session if sessions >= self.shared.limits.max_sessions => too_many(open),
-            ChannelType::Session => {
-                let Ok(channel) = open.accept() else { return };
-                let session = Session::new(channel, Arc::clone(&self.login));
-                let shared = Arc::clone(&self.shared);
-                self.tasks.spawn(async move {
-                    shared.application.session(session).await;
-                    Guest::Session
-                });
-            }
-            ChannelType::DirectTcpip(_) if self.forwards >= self.shared.limits.max_forwards => too_many(open),
-            ChannelType::DirectTcpip(wanted) => {
-                self.forwards = self.forwards.saturating_add(1);
-                let (shared, login) = (Arc::clone(&self.shared), Arc::clone(&self.login));
-                self.tasks.spawn(async move {
-                    forward::serve(&shared.application, &login, &shared.limits, wanted, open).await;
-                    Guest::Forward
-                });
-            }
-            // No other type may be opened (Config::channels).
-            _ => open.refuse(OpenFailureReason::UNKNOWN_CHANNEL_TYPE, "not offered"),
-        }
-    }
-
-    fn ended(&mut self, ended: Result<Guest, tokio::task::JoinError>) {
-        match ended {
-            Ok(Guest::Session) => {}
-            Ok(Guest::Forward) => self.forwards = self.forwards.saturating_sub(1),
-            Err(error) => {
-                tracing::error!(peer = %self.login.peer, %error, "a session of the application failed")
-            }
-        }
-    }
-
-    /// The connection is over and the tasks have noticed: they get time to end their programs.
-    async fn see_off(mut self, peer: &Peer) {
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(FAREWELL_TIME, all).await.is_err() {
-            tracing::warn!(%peer, "sessions that did not end by themselves are stopped");
-        }
-    }
-}
-
-fn too_many(open: IncomingOpen) {
-    open.refuse(
-        OpenFailureReason::RESOURCE_SHORTAGE,
-        "too many open channels of this kind",
-    );
 }
 
 /// For whoever looks for the reason of a failure: who came, and what stands before the login begins.
@@ -443,9 +343,6 @@ fn tell_what_was_agreed_on(peer: &Peer, transport: &Transport) {
     );
 }
 
-/// What is left of a connection may take this long after it is over. A program that ignores HUP and TERM is killed by
-/// then.
-const FAREWELL_TIME: Duration = Duration::from_secs(20);
 /// What a client is told whose grace time is over.
 const TOO_SLOW: &str = "the time for the login is over";
 /// A day: what is meant by "no limit" for a login.

@@ -67,6 +67,7 @@ mod environment;
 mod error;
 pub mod filesystem;
 pub mod forward;
+mod guests;
 mod limits;
 mod peer;
 mod permissions;

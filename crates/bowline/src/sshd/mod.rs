@@ -6,6 +6,7 @@ mod background;
 mod options;
 mod password;
 mod threads;
+mod values;
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
