@@ -80,12 +80,12 @@ pub use global::{
 };
 pub use limits::Limits;
 pub use open::{
-    ChannelType, DirectStreamlocal, DirectTcpip, ForwardedStreamlocal, ForwardedTcpip, OpenFailure,
-    OpenFailureReason, SESSION,
+    AUTH_AGENT, ChannelType, DirectStreamlocal, DirectTcpip, ForwardedStreamlocal, ForwardedTcpip,
+    OpenFailure, OpenFailureReason, SESSION, TUN_ANY_UNIT, TUN_ETHERNET, TUN_POINT_TO_POINT, Tun, X11,
 };
 pub use request::{
-    Break, ChannelRequest, EOW, Env, Exec, ExitSignal, ExitStatus, PtyReq, SHELL, Signal, Subsystem,
-    WindowChange, XonXoff, signals,
+    AUTH_AGENT_REQ, Break, ChannelRequest, EOW, Env, Exec, ExitSignal, ExitStatus, PtyReq, SHELL, Signal,
+    Subsystem, WindowChange, X11Req, XonXoff, signals,
 };
 pub use table::ChannelId;
 pub use terminal_modes::{MAX_TERMINAL_MODES, TerminalModes, opcode};

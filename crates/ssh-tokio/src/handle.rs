@@ -79,6 +79,19 @@ impl Handle {
         }
     }
 
+    /// Lets the peer open channels of a type from now on, beside those of
+    /// [`Config::accept_opens`](crate::channel::Config::accept_opens); the name is one of [`ChannelType::NAMES`].
+    pub fn allow_opens(&self, channel_type: &'static str) {
+        self.shared()
+            .with(|state| state.connection.allow_opens(channel_type));
+    }
+
+    /// No longer lets the peer open channels of a type. Those that are open stay.
+    pub fn forbid_opens(&self, channel_type: &str) {
+        self.shared()
+            .with(|state| state.connection.forbid_opens(channel_type));
+    }
+
     /// Asks the peer for something about the whole connection: its answer's bytes, or `None` if it refused.
     pub async fn global_request(&self, request: &GlobalRequest) -> Result<Option<Vec<u8>>, ChannelError> {
         let ask = |state: &mut State| {

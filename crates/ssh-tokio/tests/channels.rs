@@ -398,3 +398,24 @@ async fn a_pair_shares_what_it_agreed_on() {
         (&b"rekeying"[..], &b"after"[..])
     );
 }
+
+#[tokio::test]
+async fn what_the_peer_may_open_changes_while_the_connection_lives() {
+    let pair = pair(Options::default()).await;
+    let open = || pair.client.open(ChannelType::AuthAgent);
+    let Err(OpenError::Refused(failure)) = open().await else {
+        panic!("opened what is not allowed");
+    };
+    assert_eq!(failure.reason, OpenFailureReason::ADMINISTRATIVELY_PROHIBITED);
+    pair.server.allow_opens("auth-agent@openssh.com");
+    let (opened, ()) = tokio::join!(open(), async {
+        let Some(Incoming::Open(asked)) = pair.server.incoming().await else {
+            panic!("nothing arrived");
+        };
+        assert_eq!(asked.channel_type(), &ChannelType::AuthAgent);
+        asked.accept().unwrap();
+    });
+    opened.unwrap();
+    pair.server.forbid_opens("auth-agent@openssh.com");
+    assert!(matches!(open().await, Err(OpenError::Refused(_))));
+}

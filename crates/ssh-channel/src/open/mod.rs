@@ -2,20 +2,26 @@
 //!
 //! To add one: a file with a struct made by `payload!`, and its name in the list below.
 
+mod agent;
 mod direct_tcpip;
 mod forwarded_tcpip;
 mod session;
 mod streamlocal;
+mod tun;
+mod x11;
 
 use std::fmt;
 
 use crate::kex::messages::printable;
 use crate::payload::family;
 
+pub use agent::AUTH_AGENT;
 pub use direct_tcpip::DirectTcpip;
 pub use forwarded_tcpip::ForwardedTcpip;
 pub use session::SESSION;
 pub use streamlocal::{DirectStreamlocal, ForwardedStreamlocal};
+pub use tun::{TUN_ANY_UNIT, TUN_ETHERNET, TUN_POINT_TO_POINT, Tun};
+pub use x11::X11;
 
 family! {
     /// What a channel is opened for. A type that is not listed here can neither be asked for nor accepted: the
@@ -24,12 +30,16 @@ family! {
         bare {
             /// A program, a shell or a subsystem on the other side (RFC 4254 §6.1).
             Session = SESSION,
+            /// The client's agent, for a program of a session (OpenSSH `PROTOCOL.agent`).
+            AuthAgent = AUTH_AGENT,
         }
         structs {
             DirectTcpip,
             ForwardedTcpip,
             DirectStreamlocal,
             ForwardedStreamlocal,
+            X11,
+            Tun,
         }
     }
 }
@@ -99,6 +109,7 @@ mod tests {
     fn every_type_comes_back_as_it_went() {
         let types = [
             ChannelType::Session,
+            ChannelType::AuthAgent,
             DirectTcpip {
                 host: "example.org".to_owned(),
                 port: 443,
@@ -115,6 +126,16 @@ mod tests {
             .into(),
             DirectStreamlocal::new(b"/run/\xff.sock").into(),
             ForwardedStreamlocal::new(b"/run/x").into(),
+            X11 {
+                originator: "127.0.0.1".to_owned(),
+                originator_port: 6010,
+            }
+            .into(),
+            Tun {
+                mode: TUN_POINT_TO_POINT,
+                unit: TUN_ANY_UNIT,
+            }
+            .into(),
         ];
         assert_eq!(types.len(), ChannelType::NAMES.len());
         for (each, name) in types.into_iter().zip(ChannelType::NAMES) {
@@ -153,6 +174,17 @@ mod tests {
             ChannelType::from(ForwardedStreamlocal::new(b"/x")).fields(),
             *b"\0\0\0\x02/x\0\0\0\0"
         );
+        let x11 = X11 {
+            originator: "a".to_owned(),
+            originator_port: 3,
+        };
+        assert_eq!(ChannelType::from(x11).fields(), *b"\0\0\0\x01a\0\0\0\x03");
+        let tun = Tun {
+            mode: TUN_ETHERNET,
+            unit: TUN_ANY_UNIT,
+        };
+        assert_eq!(ChannelType::from(tun).fields(), *b"\0\0\0\x02\x7f\xff\xff\xff");
+        assert_eq!(ChannelType::AuthAgent.fields(), b"");
     }
 
     #[test]

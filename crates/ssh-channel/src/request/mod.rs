@@ -3,19 +3,23 @@
 //! To add one: a file with a struct made by `payload!`, and its name in the list below. Unknown requests, and known
 //! ones whose fields do not decode, are answered with FAILURE by the connection.
 
+mod agent;
 mod exit;
 mod openssh;
 mod process;
 mod signal;
 mod terminal;
+mod x11;
 
 use crate::payload::family;
 
+pub use agent::AUTH_AGENT_REQ;
 pub use exit::{ExitSignal, ExitStatus};
 pub use openssh::EOW;
 pub use process::{Env, Exec, SHELL, Subsystem};
 pub use signal::{Break, Signal, signals};
 pub use terminal::{PtyReq, WindowChange, XonXoff};
+pub use x11::X11Req;
 
 family! {
     /// A request about a channel. `Unknown` can be received and shown, but not sent.
@@ -25,6 +29,8 @@ family! {
             Shell = SHELL,
             /// Nobody reads what is sent on this channel any more (OpenSSH `PROTOCOL` §2.1).
             Eow = EOW,
+            /// Lead the session's programs to the client's agent (OpenSSH `PROTOCOL.agent`).
+            AuthAgentReq = AUTH_AGENT_REQ,
         }
         structs {
             Exec,
@@ -37,6 +43,7 @@ family! {
             Break,
             ExitStatus,
             ExitSignal,
+            X11Req,
         }
         /// A request this crate does not know, or whose fields do not decode: it has been answered already.
         unknown { Unknown }
@@ -59,6 +66,7 @@ mod tests {
         vec![
             ChannelRequest::Shell,
             ChannelRequest::Eow,
+            ChannelRequest::AuthAgentReq,
             Exec::new("uname -a").into(),
             Subsystem::new("sftp").into(),
             Env::new("LANG", b"\xff").into(),
@@ -77,6 +85,13 @@ mod tests {
             Break { milliseconds: 500 }.into(),
             ExitStatus { status: 7 }.into(),
             ExitSignal::new(signals::KILL).into(),
+            X11Req {
+                single_connection: false,
+                protocol: "MIT-MAGIC-COOKIE-1".to_owned(),
+                cookie: "00ff".to_owned(),
+                screen: 0,
+            }
+            .into(),
         ]
     }
 
@@ -111,6 +126,17 @@ mod tests {
                 b"\0\0\0\x50\0\0\0\x18\0\0\0\0\0\0\0\0",
             ),
             (ChannelRequest::Shell, b""),
+            (ChannelRequest::AuthAgentReq, b""),
+            (
+                X11Req {
+                    single_connection: true,
+                    protocol: "p".to_owned(),
+                    cookie: "c".to_owned(),
+                    screen: 2,
+                }
+                .into(),
+                b"\x01\0\0\0\x01p\0\0\0\x01c\0\0\0\x02",
+            ),
         ] {
             assert_eq!(request.fields(), wire, "{request:?}");
         }

@@ -52,7 +52,10 @@ pub mod signals {
     /// SIGUSR2
     pub const USR2: &str = "USR2";
 
-    /// All of them.
+    /// SIGINFO, where a system has it: OpenSSH's, not the RFC's.
+    pub const INFO: &str = "INFO@openssh.com";
+
+    /// All of the RFC's.
     pub const ALL: [&str; 13] = [
         ABRT, ALRM, FPE, HUP, ILL, INT, KILL, PIPE, QUIT, SEGV, TERM, USR1, USR2,
     ];
