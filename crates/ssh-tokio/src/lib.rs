@@ -12,7 +12,7 @@
 //!
 //! What lives here: [`next_event`], which drives any machine over a borrowed stream up to its next event; [`start`],
 //! which gives a [`Connection`](channel::Connection) its event loop; [`Channel`], a channel as byte streams and
-//! requests; [`system_rng`], the one source of randomness. What does not: who to trust and what to allow, which is
+//! requests; [`system_rng`], the one source of randomness; [`terminal`], the modes of a terminal of this system. What does not: who to trust and what to allow, which is
 //! the business of the two front doors above.
 //!
 //! The stream is anything that reads and writes: a socket, one end of `tokio::io::duplex`, another connection's
@@ -31,6 +31,8 @@ mod keepalive;
 mod relay;
 mod rng;
 mod shared;
+#[cfg(unix)]
+pub mod terminal;
 
 pub use channel_handle::{
     Channel, ChannelControl, ChannelReader, ChannelWriter, IncomingRequest, Parts, PendingReply,
