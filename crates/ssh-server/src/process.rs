@@ -73,12 +73,14 @@ impl Programs {
         Self { patience, ..self }
     }
 
-    /// Starts a program; fails at once where there is no shell, no process to be had, or an argument too long.
+    /// Starts a program; fails at once where there is no shell, no process to be had, or an argument too long. `extra`
+    /// are the session's own variables ([`Session::environment`](crate::Session::environment)).
     pub(crate) fn start(
         &self,
         run: Run<'_>,
         login: &Login,
         client: &ClientEnvironment,
+        extra: &[(String, Vec<u8>)],
         original_command: Option<&[u8]>,
     ) -> std::io::Result<Child> {
         let shell = child::base_name(&self.account.shell);
@@ -105,6 +107,9 @@ impl Programs {
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         connection_environment(&mut command, login);
+        for (name, value) in extra {
+            command.env(name, OsStr::from_bytes(value));
+        }
         if let Some(original) = original_command {
             command.env("SSH_ORIGINAL_COMMAND", OsStr::from_bytes(original));
         }

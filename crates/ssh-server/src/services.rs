@@ -130,7 +130,8 @@ impl Services {
         }
         let programs = self.programs.as_ref()?;
         let run = line.map_or(Run::Shell, Run::Command);
-        match programs.start(run, login, environment, start.original_command.as_deref()) {
+        let original = start.original_command.as_deref();
+        match programs.start(run, login, environment, session.environment(), original) {
             Ok(child) => {
                 let command = line.map(|line| Printable(line).to_string());
                 tracing::info!(peer = %login.peer, user = %Printable(login.user.as_bytes()), ?command, "program started");

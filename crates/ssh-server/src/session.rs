@@ -32,6 +32,7 @@ pub struct Session {
     channel: Channel,
     login: Arc<Login>,
     started: Arc<AtomicBool>,
+    environment: Vec<(String, Vec<u8>)>,
 }
 
 /// What a client asks of a session.
@@ -125,12 +126,26 @@ impl Session {
             channel,
             login,
             started: Arc::default(),
+            environment: Vec::new(),
         }
     }
 
     /// Who opened the session.
     pub fn login(&self) -> &Login {
         &self.login
+    }
+
+    /// The variables that lead the session's program to what the server has made for it, as `SSH_AUTH_SOCK` does to a
+    /// forwarded agent. They come before whatever else sets a variable of the name.
+    pub fn environment(&self) -> &[(String, Vec<u8>)] {
+        &self.environment
+    }
+
+    /// Adds such a variable, or gives it another value.
+    pub fn set_variable(&mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) {
+        let (name, value) = (name.into(), value.into());
+        self.environment.retain(|(known, _)| *known != name);
+        self.environment.push((name, value));
     }
 
     /// The client's next request, or `None` when the session is closed. Answer each before asking for the next:
