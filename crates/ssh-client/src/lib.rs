@@ -40,6 +40,7 @@ mod login;
 mod output;
 mod process;
 pub mod sftp;
+pub mod terminal;
 
 pub use address::{Address, DEFAULT_PORT, ToAddress};
 pub use client::Client;
@@ -49,10 +50,11 @@ pub use error::{Error, Phase};
 pub use forward::{LocalForward, MAX_FORWARDED_CONNECTIONS};
 pub use host_keys::{Answer, HostKeyError, HostKeys, MAX_KNOWN_HOSTS_BYTES, UnknownHostKey};
 pub use output::{ExitStatus, Output};
-pub use process::{DEFAULT_OUTPUT_LIMIT, Exec, Process, ProcessControl};
+pub use process::{DEFAULT_OUTPUT_LIMIT, Exec, Process, ProcessControl, ProcessEvent};
 pub use sftp::Sftp;
 #[doc(no_inline)]
 pub use ssh_tokio::{self as tokio_driver, auth, channel, kex, keys, sftp as sftp_protocol, wire};
+pub use terminal::Terminal;
 pub use tokio_driver::{Channel, Keepalive, system_rng};
 
 use std::path::PathBuf;

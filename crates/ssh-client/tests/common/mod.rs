@@ -1,5 +1,7 @@
 //! A real OpenSSH server on a free port of loopback, with keys and a configuration made for one test.
 
+#![allow(dead_code, reason = "each of the tests takes what it needs")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

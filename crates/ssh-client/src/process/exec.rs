@@ -1,23 +1,16 @@
-//! Remote programs: run one and collect what it says, or spawn it and talk to it.
-//!
-//! ```text
-//!  client.run("cmd")  ──▶ Output { stdout, stderr, status }
-//!  client.exec("cmd") ──▶ Exec: env, stdin, limits ──output()──▶ Output
-//!                                                  └─spawn()──▶ Process { stdin, stdout, stderr }, wait, signal
-//! ```
-//!
-//! Standard output and error share one window (RFC 4254 §5.2): [`Exec::output`] reads both while it writes standard
-//! input, so none of the three can hold up another.
+//! A program to be started: what it gets, and how it is run.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use crate::channel::{self, ChannelRequest, ChannelType};
+use super::{Process, ProcessControl};
+use crate::channel::{self, ChannelRequest, ChannelType, PtyReq};
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{ExitStatus, Output};
-use crate::tokio_driver::{ChannelControl, ChannelReader, ChannelWriter, PendingReply};
+use crate::terminal::Terminal;
+use crate::tokio_driver::{ChannelControl, ChannelError, ChannelReader, ChannelWriter, Parts, PendingReply};
 use crate::wire::bytes::BytesMut;
 
 /// The most bytes of each of standard output and error that [`Exec::output`] collects, unless told otherwise.
@@ -32,12 +25,20 @@ pub struct Exec {
     client: Client,
     program: Program,
     env: Vec<(Vec<u8>, Vec<u8>)>,
+    requests: Vec<ChannelRequest>,
+    terminal: Option<Asked>,
     stdin: Input,
     timeout: Option<Duration>,
     output_limit: usize,
 }
 
-enum Program {
+/// A terminal, and whether the program is to run without it if it has to.
+struct Asked {
+    terminal: Terminal,
+    is_optional: bool,
+}
+
+pub(super) enum Program {
     Command(Vec<u8>),
     Shell,
     Subsystem(String),
@@ -49,11 +50,13 @@ enum Input {
 }
 
 impl Exec {
-    fn new(client: &Client, program: Program) -> Self {
+    pub(super) fn new(client: &Client, program: Program) -> Self {
         Self {
             client: client.clone(),
             program,
             env: Vec::new(),
+            requests: Vec::new(),
+            terminal: None,
             stdin: Input::Bytes(Vec::new()),
             timeout: None,
             output_limit: DEFAULT_OUTPUT_LIMIT,
@@ -64,6 +67,33 @@ impl Exec {
     /// [`Process::refused_env`].
     pub fn env(mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives the program a terminal: its standard error then comes as standard output, and its input has line editing
+    /// and echo. The program is not started if the server refuses it.
+    pub fn terminal(mut self, terminal: Terminal) -> Self {
+        self.terminal = Some(Asked {
+            terminal,
+            is_optional: false,
+        });
+        self
+    }
+
+    /// The same, but if the server refuses the terminal the program is started without:
+    /// see [`ProcessControl::is_terminal_refused`].
+    pub fn terminal_if_allowed(mut self, terminal: Terminal) -> Self {
+        self.terminal = Some(Asked {
+            terminal,
+            is_optional: true,
+        });
+        self
+    }
+
+    /// Asks for something else on the session's channel before the program is started. If the server refuses, it is
+    /// started all the same: see [`ProcessControl::refused_requests`].
+    pub fn request(mut self, request: impl Into<ChannelRequest>) -> Self {
+        self.requests.push(request.into());
         self
     }
 
@@ -94,8 +124,8 @@ impl Exec {
     /// Starts the program.
     ///
     /// # Errors
-    /// [`Error::RequestRefused`] if the server will not start it, [`Error::OpenTimeout`] if it does not say within
-    /// [`Timeouts::open`](crate::Timeouts::open).
+    /// [`Error::RequestRefused`] if the server will not start it, or give it the terminal it needs;
+    /// [`Error::OpenTimeout`] if it does not say within [`Timeouts::open`](crate::Timeouts::open).
     pub async fn spawn(self) -> Result<Process, Error> {
         let (purpose, start): (String, ChannelRequest) = match self.program {
             Program::Command(command) => (
@@ -108,43 +138,45 @@ impl Exec {
                 channel::Subsystem::new(name).into(),
             ),
         };
-        let channel = self.client.open(ChannelType::Session, "a session").await?;
-        let parts = channel.split();
-        let ask = async |request: ChannelRequest| -> Result<PendingReply, Error> {
-            let asked = parts.control.ask(&request).await;
-            asked.map_err(|source| self.client.channel_error("start", source))
+        let client = self.client;
+        let channel = client.open(ChannelType::Session, "a session").await?;
+        let Parts {
+            reader,
+            stderr_reader,
+            writer,
+            control,
+            ..
+        } = channel.split();
+        let asking = Asking {
+            control: &control,
+            client: &client,
         };
-        // Everything leaves before the first answer is awaited: one round trip for all of it.
-        let mut asked = Vec::new();
-        for (name, value) in self.env {
-            let reply = ask(channel::Env::new(name.clone(), value).into()).await?;
-            asked.push((name, reply));
-        }
-        let started = ask(start).await?;
-        let mut refused_env = Vec::new();
+        let told_size = self.terminal.as_ref().map(|asked| asked.terminal.size());
+        let prepared = asking.prepare(self.requests, self.terminal, self.env).await?;
+        let started = asking.ask(&start).await?;
         let answers = async {
-            for (name, reply) in asked {
-                if !reply.answer().await? {
-                    refused_env.push(name);
-                }
-            }
-            started.answer().await
+            let refused = prepared.answers().await?;
+            Ok((refused, started.answer().await?))
         };
-        let accepted = self.client.in_time(&purpose, answers).await?;
-        if !accepted.map_err(|error| self.client.channel_error("start", error))? {
+        let answers: Result<_, ChannelError> = client.in_time(&purpose, answers).await?;
+        let (refused, accepted) = answers.map_err(|error| client.channel_error("start", error))?;
+        if !accepted {
             return Err(Error::RequestRefused {
-                address: self.client.address().clone(),
+                address: client.address().clone(),
                 request: purpose,
             });
         }
         Ok(Process {
-            stdin: parts.writer,
-            stdout: parts.reader,
-            stderr: parts.stderr_reader,
+            stdin: writer,
+            stdout: reader,
+            stderr: stderr_reader,
             control: ProcessControl {
-                control: parts.control,
-                client: self.client,
-                refused_env,
+                control,
+                client,
+                refused_env: refused.env,
+                refused_requests: refused.requests,
+                is_terminal_refused: refused.terminal,
+                told_size: told_size.filter(|_| !refused.terminal),
                 status: ExitStatus::None,
             },
         })
@@ -178,49 +210,101 @@ impl Exec {
     }
 }
 
-/// A remote program that runs. Take it apart to use its parts in tasks of their own. When the last part is dropped its
-/// channel is closed; most servers then end the program.
-pub struct Process {
-    /// Its standard input. `shutdown` ends it.
-    pub stdin: ChannelWriter,
-    /// Its standard output.
-    pub stdout: ChannelReader,
-    /// Its standard error.
-    pub stderr: ChannelReader,
-    /// Signals to it, and its end.
-    pub control: ProcessControl,
+/// A session's channel before its program is started.
+struct Asking<'a> {
+    control: &'a ChannelControl,
+    client: &'a Client,
 }
 
-/// Signals to a remote program, and its end.
-pub struct ProcessControl {
-    control: ChannelControl,
-    client: Client,
-    refused_env: Vec<Vec<u8>>,
-    status: ExitStatus,
+/// What has been asked for and is to be answered.
+struct Prepared {
+    requests: Vec<(String, PendingReply)>,
+    terminal: Option<PendingReply>,
+    env: Vec<(Vec<u8>, PendingReply)>,
+}
+
+/// What the server did not grant.
+struct Refused {
+    requests: Vec<String>,
+    terminal: bool,
+    env: Vec<Vec<u8>>,
+}
+
+impl Asking<'_> {
+    async fn ask(&self, request: &ChannelRequest) -> Result<PendingReply, Error> {
+        let asked = self.control.ask(request).await;
+        asked.map_err(|source| self.client.channel_error("start", source))
+    }
+
+    /// Everything leaves before the first answer is awaited, one round trip for all of it; only a terminal that the
+    /// program needs is waited for, so that the program never runs without.
+    async fn prepare(
+        &self,
+        requests: Vec<ChannelRequest>,
+        terminal: Option<Asked>,
+        env: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Prepared, Error> {
+        let mut prepared = Prepared {
+            requests: Vec::new(),
+            terminal: None,
+            env: Vec::new(),
+        };
+        for request in requests {
+            let reply = self.ask(&request).await?;
+            prepared.requests.push((request.name().to_owned(), reply));
+        }
+        if let Some(asked) = terminal {
+            let reply = self.ask(&PtyReq::from(asked.terminal).into()).await?;
+            if asked.is_optional {
+                prepared.terminal = Some(reply);
+            } else {
+                self.need_terminal(reply).await?;
+            }
+        }
+        for (name, value) in env {
+            let reply = self.ask(&channel::Env::new(name.clone(), value).into()).await?;
+            prepared.env.push((name, reply));
+        }
+        Ok(prepared)
+    }
+
+    async fn need_terminal(&self, reply: PendingReply) -> Result<(), Error> {
+        let answer = self.client.in_time("a terminal", reply.answer()).await?;
+        if answer.map_err(|source| self.client.channel_error("start", source))? {
+            return Ok(());
+        }
+        Err(Error::RequestRefused {
+            address: self.client.address().clone(),
+            request: "a terminal".to_owned(),
+        })
+    }
+}
+
+impl Prepared {
+    async fn answers(self) -> Result<Refused, ChannelError> {
+        let mut refused = Refused {
+            requests: Vec::new(),
+            terminal: false,
+            env: Vec::new(),
+        };
+        for (name, reply) in self.requests {
+            if !reply.answer().await? {
+                refused.requests.push(name);
+            }
+        }
+        if let Some(reply) = self.terminal {
+            refused.terminal = !reply.answer().await?;
+        }
+        for (name, reply) in self.env {
+            if !reply.answer().await? {
+                refused.env.push(name);
+            }
+        }
+        Ok(refused)
+    }
 }
 
 impl Process {
-    /// See [`ProcessControl::refused_env`].
-    pub fn refused_env(&self) -> &[Vec<u8>] {
-        self.control.refused_env()
-    }
-
-    /// See [`ProcessControl::signal`].
-    ///
-    /// # Errors
-    /// If the program has ended or the connection is over.
-    pub fn signal(&self, name: &str) -> Result<(), Error> {
-        self.control.signal(name)
-    }
-
-    /// See [`ProcessControl::wait`].
-    ///
-    /// # Errors
-    /// If the connection ended first.
-    pub async fn wait(&mut self) -> Result<ExitStatus, Error> {
-        self.control.wait().await
-    }
-
     /// Feeds the program, reads both its outputs and waits for its end, all at the same time.
     async fn collect(self, input: Input, output: &mut Output, limit: usize) -> Result<(), Error> {
         let Self {
@@ -256,48 +340,6 @@ impl Process {
     }
 }
 
-impl ProcessControl {
-    /// The environment variables the server did not take.
-    pub fn refused_env(&self) -> &[Vec<u8>] {
-        &self.refused_env
-    }
-
-    /// Sends a signal, by its name without `SIG` (see [`signals`](crate::channel::signals)). Whether it arrives is for
-    /// the server to decide, and it does not say.
-    ///
-    /// # Errors
-    /// If the program has ended or the connection is over.
-    pub fn signal(&self, name: &str) -> Result<(), Error> {
-        self.control
-            .send_request(&channel::Signal::new(name).into())
-            .map_err(|source| self.client.channel_error("signal", source))
-    }
-
-    /// Waits until the program has ended and its channel is closed, and says how it ended.
-    ///
-    /// A program that fills its window with output ends only when somebody reads it: read `stdout` and `stderr`
-    /// meanwhile, or use [`Exec::output`]. What lies unread is still there afterwards.
-    ///
-    /// # Errors
-    /// If the connection ended first.
-    pub async fn wait(&mut self) -> Result<ExitStatus, Error> {
-        while let Some(asked) = self.control.next_request().await {
-            match asked.request() {
-                ChannelRequest::ExitStatus(exit) => self.status = ExitStatus::Code(exit.status),
-                ChannelRequest::ExitSignal(signal) => self.status = ExitStatus::Signal(signal.clone()),
-                other => tracing::debug!(request = other.name(), "refused"),
-            }
-        }
-        match self.control.lost() {
-            Some(source) if self.status == ExitStatus::None => Err(Error::ConnectionLost {
-                address: self.client.address().clone(),
-                source,
-            }),
-            _ => Ok(self.status.clone()),
-        }
-    }
-}
-
 async fn feed(mut stdin: ChannelWriter, input: Input) -> std::io::Result<()> {
     match input {
         Input::Bytes(bytes) => stdin.write_all(&bytes).await?,
@@ -329,29 +371,4 @@ async fn gather(
         into.extend_from_slice(&chunk);
     }
     Ok(())
-}
-
-impl Client {
-    /// Runs a command through the user's shell, without input, and collects what it says.
-    ///
-    /// # Errors
-    /// A program that fails is no error: see [`Output::status`].
-    pub async fn run(&self, command: impl Into<Vec<u8>>) -> Result<Output, Error> {
-        self.exec(command).output().await
-    }
-
-    /// A command to be run through the user's shell. Quoting is the caller's business.
-    pub fn exec(&self, command: impl Into<Vec<u8>>) -> Exec {
-        Exec::new(self, Program::Command(command.into()))
-    }
-
-    /// The user's login shell, without a terminal.
-    pub fn shell(&self) -> Exec {
-        Exec::new(self, Program::Shell)
-    }
-
-    /// A subsystem of the server, by name (RFC 4254 §6.5).
-    pub fn subsystem(&self, name: impl Into<String>) -> Exec {
-        Exec::new(self, Program::Subsystem(name.into()))
-    }
 }

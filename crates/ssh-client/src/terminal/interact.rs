@@ -1,0 +1,173 @@
+//! A person at a local terminal and a program at a remote one, joined until one of them has enough.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
+
+use tokio::io::AsyncWriteExt;
+
+use super::{Keyboard, LocalTerminal, SizeChanges};
+use crate::error::Error;
+use crate::output::ExitStatus;
+use crate::process::{Process, ProcessControl};
+use crate::tokio_driver::{ChannelReader, ChannelWriter};
+
+/// The most keys taken from the terminal at once, in bytes: someone may paste.
+const KEYS_BYTES: usize = 16 * 1024;
+
+/// What becomes of typed keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typed {
+    /// They go to the remote program.
+    Send,
+    /// They go to the remote program, and then the interaction is over; the program goes on.
+    Leave,
+}
+
+impl Process {
+    /// Joins the remote program and a local terminal until the program ends: the terminal is raw meanwhile, keys go
+    /// there, output comes here, changes of size are passed on. Afterwards, and when the future is dropped at any
+    /// point, the terminal has its modes back. Needs tokio's I/O driver.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the local terminal fails, and if the connection ends first.
+    pub async fn interact(&mut self, terminal: &LocalTerminal) -> Result<ExitStatus, Error> {
+        self.interact_with(terminal, |_keys| Typed::Send).await?;
+        self.control.wait().await
+    }
+
+    /// Like [`interact`](Self::interact), but shows `keys` what is typed before it is sent; it may change it, and end
+    /// the interaction. `None` says that it did: the program runs on and the process is whole.
+    ///
+    /// # Errors
+    /// As of [`interact`](Self::interact).
+    pub async fn interact_with(
+        &mut self,
+        terminal: &LocalTerminal,
+        mut keys: impl FnMut(&mut Vec<u8>) -> Typed,
+    ) -> Result<Option<ExitStatus>, Error> {
+        let address = self.control.address().clone();
+        let told_size = self.control.told_size().cloned();
+        let failed = |step: &'static str| {
+            let address = address.clone();
+            move |source| Error::Io {
+                address,
+                step,
+                source,
+            }
+        };
+        let begun = Begun::new(terminal).map_err(failed("take hold of the terminal"))?;
+        // Without a remote terminal nothing echoes what is typed and no key has a meaning: the local one does that.
+        let raw = told_size.as_ref().map(|_| terminal.raw()).transpose();
+        let _raw = raw.map_err(failed("set the terminal to raw mode"))?;
+        if let Some(told) = told_size
+            && let Ok(size) = terminal.size()
+            && size != told
+        {
+            self.resize(size)?;
+        }
+        let Begun {
+            keyboard,
+            output,
+            errors,
+            mut sizes,
+        } = begun;
+        let shown = async {
+            let (output, errors) =
+                tokio::join!(show(&mut self.stdout, output), show(&mut self.stderr, errors));
+            output.and(errors).map_err(failed("write to the terminal"))
+        };
+        let typed = async {
+            let typed = type_on(&keyboard, &mut self.stdin, &mut keys).await;
+            match typed.map_err(failed("read the terminal"))? {
+                ControlFlow::Break(()) => Ok::<_, Error>(None),
+                // The remote program has heard all there is to hear; its end is told by its output.
+                ControlFlow::Continue(()) => std::future::pending().await,
+            }
+        };
+        let ran = async {
+            let (shown, status) = tokio::join!(shown, attend(&mut self.control, &mut sizes));
+            shown.and(status).map(Some)
+        };
+        tokio::select! {
+            ended = ran => ended,
+            left = typed => left,
+        }
+    }
+}
+
+/// What an interaction needs of the local terminal.
+struct Begun {
+    keyboard: Keyboard,
+    output: tokio::fs::File,
+    errors: tokio::fs::File,
+    sizes: SizeChanges,
+}
+
+impl Begun {
+    fn new(terminal: &LocalTerminal) -> io::Result<Self> {
+        // Writes may wait for a slow screen: tokio's files do that on a thread of their own.
+        let file = |descriptor: &OwnedFd| -> io::Result<tokio::fs::File> {
+            Ok(tokio::fs::File::from_std(descriptor.try_clone()?.into()))
+        };
+        Ok(Self {
+            keyboard: Keyboard::new(terminal.input.try_clone()?)?,
+            output: file(&terminal.output)?,
+            errors: file(&terminal.errors)?,
+            sizes: terminal.sizes()?,
+        })
+    }
+}
+
+/// Everything the program says on one of its streams. The end of the connection is told by whoever waits for the program.
+async fn show(from: &mut ChannelReader, mut to: tokio::fs::File) -> io::Result<()> {
+    while let Ok(Some(chunk)) = from.next_chunk().await {
+        to.write_all(&chunk).await?;
+        to.flush().await?;
+    }
+    Ok(())
+}
+
+/// Everything that is typed, until the terminal ends, the program takes no more, or `keys` breaks off.
+async fn type_on(
+    keyboard: &Keyboard,
+    to: &mut ChannelWriter,
+    keys: &mut impl FnMut(&mut Vec<u8>) -> Typed,
+) -> io::Result<ControlFlow<()>> {
+    let mut buffer = vec![0; KEYS_BYTES];
+    loop {
+        let count = keyboard.read(&mut buffer).await?;
+        if count == 0 {
+            // A program that has ended does not need to hear that its input has, too.
+            let _gone = to.shutdown().await;
+            return Ok(ControlFlow::Continue(()));
+        }
+        let mut typed = buffer.get(..count).unwrap_or_default().to_vec();
+        let then = keys(&mut typed);
+        if to.write_all(&typed).await.is_err() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if then == Typed::Leave {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+}
+
+/// Passes changes of size on until the program has ended.
+async fn attend(control: &mut ProcessControl, sizes: &mut SizeChanges) -> Result<ExitStatus, Error> {
+    let mut terminal_lives = true;
+    loop {
+        tokio::select! {
+            event = control.next_event() => {
+                if event.is_none() {
+                    return control.wait().await;
+                }
+            }
+            size = sizes.next(), if terminal_lives => match size {
+                // A program that ended just now needs no size; its end is the next thing heard here.
+                Some(size) => drop(control.resize(size)),
+                None => terminal_lives = false,
+            },
+        }
+    }
+}
