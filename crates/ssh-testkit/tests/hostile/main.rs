@@ -11,6 +11,7 @@
     reason = "a test says what must be true by panicking"
 )]
 
+mod channels;
 mod compression;
 mod groups;
 mod identification;
