@@ -203,7 +203,9 @@ async fn standard_error_on_a_relayed_channel_does_not_stop_the_data() {
             .await
             .unwrap();
     }
-    soon("the words", theirs.writer.write_all(b"words")).await.unwrap();
+    soon("the words", theirs.writer.write_all(b"words"))
+        .await
+        .unwrap();
     theirs.control.close();
     let mut words = Vec::new();
     soon("the stream", far.read_to_end(&mut words)).await.unwrap();

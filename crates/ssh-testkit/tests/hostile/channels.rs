@@ -207,7 +207,11 @@ fn c05_a_write_of_five_gibibytes_goes_through_a_window_of_one_byte() {
         let left = WHOLE - written;
         let slow = written < SLOW || left <= SLOW;
         if victim.connection().send_window(id) == 0 {
-            let granted = if slow { 1 } else { (left - SLOW).min(1 << 31) as u32 };
+            let granted = if slow {
+                1
+            } else {
+                (left - SLOW).min(1 << 31) as u32
+            };
             peer.say(&adjust(line.theirs, granted), &mut victim);
         }
         let window = victim.connection().send_window(id) as usize;
@@ -216,7 +220,10 @@ fn c05_a_write_of_five_gibibytes_goes_through_a_window_of_one_byte() {
             .write(id, Stream::Data, &whole[written..])
             .unwrap();
         assert!(taken <= window, "{taken} of {window}");
-        assert!(taken > 0 || victim.output_len() > 0, "it stands still at {written}");
+        assert!(
+            taken > 0 || victim.output_len() > 0,
+            "it stands still at {written}"
+        );
         written += taken;
         victim.output();
         victim.settle();
@@ -248,7 +255,11 @@ fn c06_extended_data_that_nobody_expects_is_dropped_with_its_credit() {
                     }
                     assert!(left <= WINDOW);
                 }
-                assert_eq!((victim.error(), victim.told), (None, told), "nobody is told of it");
+                assert_eq!(
+                    (victim.error(), victim.told),
+                    (None, told),
+                    "nobody is told of it"
+                );
             }
             let (mut peer, mut victim) = logged_in(role, room());
             let line = peer.open(7, &kind, 0, &mut victim);
@@ -271,7 +282,8 @@ fn c06_a_flood_of_messages_without_data_ends_the_connection() {
             let (mut peer, mut victim) = logged_in(role, room());
             let line = peer.open(7, &ChannelType::Session, 0, &mut victim);
             let told = victim.told;
-            let nothing = data_type.map_or_else(|| data(line.theirs, b""), |kind| extended(line.theirs, kind, b""));
+            let nothing =
+                data_type.map_or_else(|| data(line.theirs, b""), |kind| extended(line.theirs, kind, b""));
             let mut said = 0;
             while !victim.is_over() {
                 peer.say(&nothing, &mut victim);

@@ -13,8 +13,10 @@
 
 mod channels;
 mod compression;
+mod doors;
 mod groups;
 mod identification;
+mod lives;
 mod login;
 mod order;
 mod packets;
