@@ -52,7 +52,6 @@ impl Common {
         self.set(&Line {
             keyword: keyword.to_owned(),
             arguments: vec![value.to_owned()],
-            rest: value.to_owned(),
         })
     }
 

@@ -14,11 +14,12 @@ use crate::address::{Address, ToAddress};
 use crate::auth::client::Authenticator;
 use crate::auth::{Session, UserName};
 use crate::channel::{ChannelType, Connection};
-use crate::config::{Config, Warning};
+use crate::config::{Config, Timeouts, Warning};
 use crate::connect;
 use crate::credentials::{Credentials, Prepared};
 use crate::error::{Error, Phase};
 use crate::host_keys::{HostKeyError, HostKeys, Judge};
+use crate::incoming::Registry;
 use crate::kex::{self, Handshake, HandshakeEvent, HostKeyOffer, Negotiated, Transport};
 use crate::keys::PublicKey;
 use crate::login::Login;
@@ -42,8 +43,12 @@ struct About {
     host_key: Option<PublicKey>,
     peer_addr: Option<SocketAddr>,
     local_addr: Option<SocketAddr>,
-    /// How long the server may take to open something.
-    open_limit: Duration,
+    /// How long each step may take.
+    timeouts: Timeouts,
+    /// Who expects the server to open what.
+    registry: Arc<Registry>,
+    /// The application listens to [`Handle::incoming`] itself.
+    application_hears_opens: bool,
 }
 
 impl Client {
@@ -217,7 +222,7 @@ impl Client {
 
     /// Waits for the server's answers, within [`Timeouts::open`](crate::Timeouts::open); `purpose` is for the error.
     pub(crate) async fn in_time<F: Future>(&self, purpose: &str, answers: F) -> Result<F::Output, Error> {
-        let limit = self.about.open_limit;
+        let limit = self.about.timeouts.open;
         tokio::time::timeout(limit, answers)
             .await
             .map_err(|_elapsed| Error::OpenTimeout {
@@ -225,6 +230,21 @@ impl Client {
                 purpose: purpose.to_owned(),
                 limit,
             })
+    }
+
+    /// How long connecting to something may take.
+    pub(crate) fn connect_limit(&self) -> Duration {
+        self.about.timeouts.connect
+    }
+
+    /// Who expects the server to open what.
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.about.registry
+    }
+
+    /// Whether the application listens to [`Handle::incoming`] itself.
+    pub(crate) fn application_hears_opens(&self) -> bool {
+        self.about.application_hears_opens
     }
 
     pub(crate) fn channel_error(&self, step: &'static str, source: ChannelError) -> Error {
@@ -311,7 +331,9 @@ impl<'a> Attempt<'a> {
                 host_key,
                 peer_addr: ends.0,
                 local_addr: ends.1,
-                open_limit: self.config.timeouts.open,
+                timeouts: self.config.timeouts,
+                registry: Arc::default(),
+                application_hears_opens: self.config.incoming > 0,
             }),
         })
     }

@@ -204,6 +204,31 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The server's answer makes no sense.
+    #[error("{address}: the answer to the request {request}: {problem}")]
+    BadReply {
+        /// Where to.
+        address: Address,
+        /// What was asked.
+        request: String,
+        /// What is wrong with the answer.
+        problem: &'static str,
+    },
+    /// The server listens there for this client already, as far as this client knows.
+    #[error("{address}: {listen} is forwarded already")]
+    AlreadyForwarded {
+        /// Where to.
+        address: Address,
+        /// Where it was to listen.
+        listen: String,
+    },
+    /// What the server opens goes to the application, which has set [`Config::incoming`](crate::Config::incoming): nobody
+    /// else can wait for it.
+    #[error("{address}: the application takes what the server opens itself")]
+    IncomingTaken {
+        /// Where to.
+        address: Address,
+    },
     /// Something over SFTP failed.
     #[error(transparent)]
     Sftp(#[from] SftpError),

@@ -16,7 +16,7 @@
 //! ```text
 //!  Client::connect(address, user, HostKeys, Credentials)
 //!    │ run, exec, shell, subsystem ─▶ Output, Process         RFC 4254 §6
-//!    │ direct_tcpip, forward_local ─▶ Channel, LocalForward   RFC 4254 §7
+//!    │ direct_tcpip, forward_… ────▶ Channel, Forward         RFC 4254 §7
 //!    └ sftp ─▶ Sftp: File, get, put                           draft-ietf-secsh-filexfer-02
 //! ```
 //!
@@ -36,6 +36,7 @@ mod credentials;
 mod error;
 mod forward;
 mod host_keys;
+mod incoming;
 mod login;
 mod output;
 mod process;
@@ -47,7 +48,10 @@ pub use client::Client;
 pub use config::{Config, ShowBanner, ShowWarning, Timeouts, Warning};
 pub use credentials::{CredentialError, Credentials, DEFAULT_KEY_FILES, MAX_QUESTIONS, PasswordQuestion};
 pub use error::{Error, Phase};
-pub use forward::{LocalForward, MAX_FORWARDED_CONNECTIONS};
+pub use forward::{
+    Arrival, Connections, DEFAULT_SOCKET_MASK, Forward, ForwardedStream, Forwarding, ListenOn, Listening,
+    MAX_FORWARDED_CONNECTIONS, SocketFile, Target,
+};
 pub use host_keys::{Answer, HostKeyError, HostKeys, MAX_KNOWN_HOSTS_BYTES, UnknownHostKey};
 pub use output::{ExitStatus, Output};
 pub use process::{DEFAULT_OUTPUT_LIMIT, Exec, Process, ProcessControl, ProcessEvent};

@@ -92,6 +92,21 @@ impl Handle {
             .with(|state| state.connection.forbid_opens(channel_type));
     }
 
+    /// Changes how many channels and global requests of the peer may wait for [`incoming`](Self::incoming): from now on
+    /// it is `limit` in place of [`Config::incoming`](crate::Config::incoming). Those beyond it that wait already, the
+    /// newest first, are refused.
+    pub fn limit_incoming(&self, limit: usize) {
+        self.shared().with(|state| {
+            state.incoming_limit = limit;
+            while state.incoming.len() > limit {
+                if let Some(arrival) = state.incoming.pop_back() {
+                    let reason = OpenFailureReason::ADMINISTRATIVELY_PROHIBITED;
+                    state.refuse(arrival, reason, "not wanted here");
+                }
+            }
+        });
+    }
+
     /// Asks the peer for something about the whole connection: its answer's bytes, or `None` if it refused.
     pub async fn global_request(&self, request: &GlobalRequest) -> Result<Option<Vec<u8>>, ChannelError> {
         let ask = |state: &mut State| {

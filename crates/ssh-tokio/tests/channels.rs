@@ -419,3 +419,37 @@ async fn what_the_peer_may_open_changes_while_the_connection_lives() {
     pair.server.forbid_opens("auth-agent@openssh.com");
     assert!(matches!(open().await, Err(OpenError::Refused(_))));
 }
+
+#[tokio::test]
+async fn what_may_wait_changes_while_the_connection_lives() {
+    let pair = pair(Options::default()).await;
+    let open = |server: &ssh_tokio::Handle| {
+        let server = server.clone();
+        tokio::spawn(async move { server.open(ChannelType::AuthAgent).await })
+    };
+    pair.client.allow_opens("auth-agent@openssh.com");
+    let refusal = async |open: tokio::task::JoinHandle<Result<Channel, OpenError>>| match open.await.unwrap()
+    {
+        Err(OpenError::Refused(failure)) => failure.reason,
+        other => panic!("{other:?}"),
+    };
+    let reason = refusal(open(&pair.server)).await;
+    assert_eq!(
+        reason,
+        OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
+        "none may wait"
+    );
+    pair.client.limit_incoming(1);
+    let mut opens = [open(&pair.server), open(&pair.server)];
+    let [first, second] = &mut opens;
+    // One waits, and there is no room for the other.
+    let ended = tokio::select! { ended = first => ended, ended = second => ended };
+    assert!(
+        matches!(ended.unwrap(), Err(OpenError::Refused(failure)) if failure.reason == OpenFailureReason::RESOURCE_SHORTAGE)
+    );
+    pair.client.limit_incoming(0);
+    let [first, second] = opens;
+    let waited = if first.is_finished() { second } else { first };
+    let reason = refusal(waited).await;
+    assert_eq!(reason, OpenFailureReason::ADMINISTRATIVELY_PROHIBITED);
+}

@@ -10,10 +10,12 @@
 
 mod dead_peers;
 mod farewells;
+mod forwards;
 mod known_hosts;
 mod learning;
 mod opening;
 mod phases;
+mod scripted;
 mod told;
 
 use std::sync::{Arc, Mutex};

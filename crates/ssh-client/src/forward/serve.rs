@@ -1,0 +1,323 @@
+//! The task of one forward: takes connections, asks about them, joins them to their target, and ends in order.
+//!
+//! ```text
+//!  Listening ──close, close_all, handle dropped, connection over──▶ Closed ──last connection ended──▶ Finished
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::Plan;
+use super::handle::{Counters, Order, Progress};
+use super::listen::{Arrived, Source};
+use super::target::{Arrival, ForwardedStream, Target};
+use crate::channel::{ChannelType, OpenFailureReason};
+use crate::client::Client;
+use crate::connect;
+use crate::error::Error;
+use crate::tokio_driver::{Channel, IncomingOpen, relay};
+
+/// What the task of a forward has.
+pub(super) struct Serving {
+    pub(super) client: Client,
+    pub(super) plan: Arc<Plan>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) orders: watch::Receiver<Order>,
+    pub(super) progress: watch::Sender<Progress>,
+}
+
+/// How a forward ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// What is open goes on.
+    Listening,
+    Everything,
+    /// The whole connection is over.
+    Lost,
+}
+
+impl Serving {
+    pub(super) async fn run(mut self, mut source: Source) {
+        let mut connections = JoinSet::new();
+        let end = self.listen(&mut source, &mut connections).await;
+        if end != End::Listening {
+            connections.shutdown().await;
+        }
+        let agreed = match end {
+            End::Lost => {
+                drop(source);
+                true
+            }
+            End::Listening | End::Everything => source.close(&self.client).await,
+        };
+        let refused = !agreed;
+        self.progress.send_replace(Progress::Closed { refused });
+        self.drain(&mut connections).await;
+        self.progress.send_replace(Progress::Finished { refused });
+    }
+
+    /// Takes connections until something ends that.
+    async fn listen(&mut self, source: &mut Source, connections: &mut JoinSet<()>) -> End {
+        let client = self.client.clone();
+        let mut lost = std::pin::pin!(client.closed());
+        let places = Arc::new(Semaphore::new(self.plan.most.min(Semaphore::MAX_PERMITS)));
+        loop {
+            tokio::select! {
+                end = ordered(&mut self.orders) => return end,
+                _why = &mut lost => return End::Lost,
+                Some(_done) = connections.join_next() => {}
+                arrived = next(source, &places) => match arrived {
+                    Some((Some(place), arrived)) => {
+                        let connection = Connection {
+                            client: client.clone(),
+                            plan: Arc::clone(&self.plan),
+                            counted: Counted::new(&self.counters),
+                            _place: place,
+                        };
+                        connections.spawn(connection.serve(arrived));
+                    }
+                    Some((None, arrived)) => {
+                        Counted::new(&self.counters).refused();
+                        refuse(arrived, OpenFailureReason::RESOURCE_SHORTAGE, "too many connections");
+                    }
+                    None => return End::Everything,
+                },
+            }
+        }
+    }
+
+    /// Waits for the last connection.
+    async fn drain(&mut self, connections: &mut JoinSet<()>) {
+        let client = self.client.clone();
+        let mut lost = std::pin::pin!(client.closed());
+        while !connections.is_empty() {
+            tokio::select! {
+                Some(_done) = connections.join_next() => {}
+                _why = &mut lost => connections.shutdown().await,
+                end = ordered(&mut self.orders) => if end == End::Everything {
+                    connections.shutdown().await;
+                },
+            }
+        }
+    }
+}
+
+/// The next order that ends something.
+async fn ordered(orders: &mut watch::Receiver<Order>) -> End {
+    loop {
+        let gone = orders.changed().await.is_err();
+        let order = *orders.borrow_and_update();
+        match order {
+            Order::CloseAll => return End::Everything,
+            Order::Alone if gone => std::future::pending().await,
+            _ if gone => return End::Everything,
+            Order::Close => return End::Listening,
+            Order::Serve | Order::Alone => {}
+        }
+    }
+}
+
+/// The next connection and its place. A listener is not asked before there is one; what the server opens cannot wait.
+async fn next(
+    source: &mut Source,
+    places: &Arc<Semaphore>,
+) -> Option<(Option<OwnedSemaphorePermit>, Arrived)> {
+    if source.can_wait() {
+        let place = Arc::clone(places).acquire_owned().await.ok()?;
+        return Some((Some(place), source.next().await?));
+    }
+    let arrived = source.next().await?;
+    Some((Arc::clone(places).try_acquire_owned().ok(), arrived))
+}
+
+fn refuse(arrived: Arrived, reason: OpenFailureReason, why: &str) {
+    match arrived {
+        Arrived::Channel(open) => open.refuse(reason, why),
+        Arrived::Tcp(..) | Arrived::Unix(_) => {}
+    }
+}
+
+/// Counts one connection for as long as it lives.
+struct Counted(Arc<Counters>);
+
+impl Counted {
+    fn new(counters: &Arc<Counters>) -> Self {
+        let add = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        add(&counters.open);
+        add(&counters.total);
+        Self(Arc::clone(counters))
+    }
+
+    fn refused(&self) {
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One connection of a forward.
+struct Connection {
+    client: Client,
+    plan: Arc<Plan>,
+    counted: Counted,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Why a connection was not forwarded, and what the other side is told.
+struct Refusal(OpenFailureReason, String);
+
+impl Refusal {
+    fn not_accepted() -> Self {
+        Self(
+            OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
+            "not accepted".to_owned(),
+        )
+    }
+
+    fn unreachable(error: impl std::fmt::Display) -> Self {
+        Self(OpenFailureReason::CONNECT_FAILED, error.to_string())
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::Open {
+                source: crate::tokio_driver::OpenError::Refused(failure),
+                ..
+            } => Self(failure.reason, error.to_string()),
+            _ => Self::unreachable(error),
+        }
+    }
+}
+
+impl Connection {
+    async fn serve(self, arrived: Arrived) {
+        let result = match arrived {
+            Arrived::Tcp(stream, from) => {
+                let from = (from.ip().to_string(), u32::from(from.port()));
+                self.serve_from_here(stream, Some(from)).await
+            }
+            Arrived::Unix(stream) => self.serve_from_here(stream, None).await,
+            Arrived::Channel(open) => self.serve_from_server(open).await,
+        };
+        if let Err(Refusal(_, why)) = result {
+            self.counted.refused();
+            tracing::warn!(%why, "a connection was not forwarded");
+        }
+    }
+
+    async fn accepted(&self, arrival: &Arrival) -> Result<(), Refusal> {
+        match &self.plan.decision {
+            Some(decision) if !decision.accepts(arrival.clone()).await => Err(Refusal::not_accepted()),
+            _ => Ok(()),
+        }
+    }
+
+    fn arrival(&self, originator: Option<(String, u32)>) -> Arrival {
+        let destination = match &self.plan.target {
+            Target::Port(address) => Some(address.clone()),
+            Target::Socket(_) | Target::Serve(_) => None,
+        };
+        Arrival {
+            originator,
+            destination,
+        }
+    }
+
+    /// A connection that came to this side goes on from the server.
+    async fn serve_from_here<S>(&self, stream: S, originator: Option<(String, u32)>) -> Result<(), Refusal>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let arrival = self.arrival(originator);
+        self.accepted(&arrival).await?;
+        let channel = match &self.plan.target {
+            Target::Port(to) => self.channel_to(&to.host, to.port, &arrival).await?,
+            Target::Socket(path) => self.client.direct_streamlocal(path).await?,
+            Target::Serve(handler) => {
+                handler.serve(ForwardedStream::new(arrival, stream)).await;
+                return Ok(());
+            }
+        };
+        joined(channel, stream).await;
+        Ok(())
+    }
+
+    async fn channel_to(&self, host: &str, port: u16, arrival: &Arrival) -> Result<Channel, Refusal> {
+        let nobody = || ("127.0.0.1".to_owned(), 0);
+        let from = arrival.originator.clone().unwrap_or_else(nobody);
+        Ok(self.client.direct_tcpip_from(host, port, from).await?)
+    }
+
+    /// A connection that came to the server goes on from here. Nothing is connected to before it is accepted, and the
+    /// channel is opened only when what it leads to stands.
+    async fn serve_from_server(&self, open: IncomingOpen) -> Result<(), Refusal> {
+        match self.prepared(&open).await {
+            Ok(prepared) => {
+                let channel = open.accept().map_err(Refusal::unreachable)?;
+                match prepared {
+                    Prepared::Tcp(stream) => joined(channel, stream).await,
+                    Prepared::Unix(stream) => joined(channel, stream).await,
+                    Prepared::Serve(arrival, handler) => {
+                        handler.serve(ForwardedStream::new(arrival, channel)).await;
+                    }
+                }
+                Ok(())
+            }
+            Err(Refusal(reason, why)) => {
+                open.refuse(reason, &why);
+                Err(Refusal(reason, why))
+            }
+        }
+    }
+
+    async fn prepared(&self, open: &IncomingOpen) -> Result<Prepared<'_>, Refusal> {
+        let originator = match open.channel_type() {
+            ChannelType::ForwardedTcpip(from) => Some((from.originator.clone(), from.originator_port)),
+            _ => None,
+        };
+        let arrival = self.arrival(originator);
+        self.accepted(&arrival).await?;
+        Ok(match &self.plan.target {
+            Target::Port(to) => Prepared::Tcp(
+                connect::tcp(to, self.client.connect_limit())
+                    .await
+                    .map_err(unreached)?,
+            ),
+            Target::Socket(path) => {
+                Prepared::Unix(UnixStream::connect(path).await.map_err(Refusal::unreachable)?)
+            }
+            Target::Serve(handler) => Prepared::Serve(arrival, handler),
+        })
+    }
+}
+
+/// Of a target on this side the server is told that it was not reached, and no more: names and addresses behind this
+/// client are not its business.
+fn unreached(error: Error) -> Refusal {
+    tracing::debug!(%error, "the target of a forward was not reached");
+    Refusal::unreachable("the target was not reached")
+}
+
+/// What a connection from the server is joined to.
+enum Prepared<'a> {
+    Tcp(tokio::net::TcpStream),
+    Unix(UnixStream),
+    Serve(Arrival, &'a super::target::Handler),
+}
+
+async fn joined(channel: Channel, stream: impl AsyncRead + AsyncWrite) {
+    if let Err(error) = relay(channel, stream).await {
+        tracing::debug!(%error, "a forwarded connection broke");
+    }
+}

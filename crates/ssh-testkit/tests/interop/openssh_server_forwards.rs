@@ -1,0 +1,209 @@
+//! Our client library into OpenSSH's `sshd`: every kind of forward.
+
+use ssh_client::{Client, Error, Forwarding, ListenOn, SocketFile, Target};
+use ssh_testkit::running::free_port;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+
+use crate::echo;
+use crate::openssh_server::{client, server};
+
+/// What goes in comes out.
+async fn echoes(stream: impl AsyncRead + AsyncWrite, count: usize) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let sent: Vec<u8> = (0..count).map(|at| (at % 251) as u8).collect();
+    let mut heard = Vec::new();
+    let sending = async {
+        writer.write_all(&sent).await.unwrap();
+        writer.shutdown().await.unwrap();
+    };
+    let ((), read) = tokio::join!(sending, reader.read_to_end(&mut heard));
+    read.unwrap();
+    assert!(heard == sent, "{} of {count} bytes", heard.len());
+}
+
+async fn is_closed(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).await.is_err()
+}
+
+async fn remote(client: &Client, address: &str) {
+    let forward = client
+        .forward_remote(address, 0, Target::port("127.0.0.1", echo::start()))
+        .await
+        .unwrap();
+    let port = forward.port();
+    for count in [0, 1, 300_000] {
+        echoes(TcpStream::connect(("127.0.0.1", port)).await.unwrap(), count).await;
+    }
+    let numbers = forward.connections();
+    assert_eq!((numbers.total, numbers.refused), (3, 0));
+    forward.close().await.unwrap();
+    assert!(
+        is_closed(port).await,
+        "{address}: the server has stopped to listen"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_of_the_servers_leads_here() {
+    let Some(server) = server("GatewayPorts clientspecified") else {
+        return;
+    };
+    let client = client(&server).await;
+    for address in ["localhost", "127.0.0.1", "", "0.0.0.0"] {
+        remote(&client, address).await;
+    }
+    // A port of our choice, and the same a second time.
+    let port = free_port();
+    let target = || Target::port("127.0.0.1", echo::start());
+    let forward = client.forward_remote("localhost", port, target()).await.unwrap();
+    echoes(TcpStream::connect(("127.0.0.1", port)).await.unwrap(), 10).await;
+    let again = client.forward_remote("localhost", port, target()).await;
+    assert!(
+        matches!(
+            again,
+            Err(Error::RequestRefused { .. } | Error::AlreadyForwarded { .. })
+        ),
+        "{again:?}"
+    );
+    echoes(TcpStream::connect(("127.0.0.1", port)).await.unwrap(), 10).await;
+    forward.close_all().await.unwrap();
+    assert!(is_closed(port).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_forwards_nothing_says_so() {
+    let Some(server) = server("AllowTcpForwarding no\nAllowStreamLocalForwarding no") else {
+        return;
+    };
+    let client = client(&server).await;
+    let target = || Target::port("127.0.0.1", 1);
+    let refused = client.forward_remote("localhost", 0, target()).await;
+    assert!(
+        matches!(refused, Err(Error::RequestRefused { .. })),
+        "{refused:?}"
+    );
+    let refused = client.forward_remote_socket("/nowhere/s", target()).await;
+    assert!(
+        matches!(refused, Err(Error::RequestRefused { .. })),
+        "{refused:?}"
+    );
+    let refused = client.direct_streamlocal("/nowhere/s").await;
+    assert!(matches!(refused, Err(Error::Open { .. })), "{refused:?}");
+    assert!(client.run("true").await.unwrap().status.success());
+}
+
+/// An echo behind a Unix socket.
+fn echo_at(path: &std::path::Path) {
+    let listener = UnixListener::bind(path).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut reader, mut writer) = stream.split();
+                tokio::io::copy(&mut reader, &mut writer).await.unwrap();
+                writer.shutdown().await.unwrap();
+            });
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unix_sockets_lead_both_ways() {
+    let Some(server) = server("") else { return };
+    let client = client(&server).await;
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("target");
+    echo_at(&target);
+    echoes(client.direct_streamlocal(&target).await.unwrap(), 200_000).await;
+    let missing = client.direct_streamlocal(folder.path().join("missing")).await;
+    assert!(matches!(missing, Err(Error::Open { .. })), "{missing:?}");
+
+    // Here to there: socket to socket, socket to port, port to socket.
+    let here = folder.path().join("here");
+    for to in [Target::socket(&target), Target::port("127.0.0.1", echo::start())] {
+        let forward = client.forward_local_socket(&here, to).await.unwrap();
+        echoes(UnixStream::connect(&here).await.unwrap(), 200_000).await;
+        forward.close_all().await.unwrap();
+        assert!(!here.exists(), "the socket goes with its forward");
+    }
+    let forwarding = Forwarding::new(ListenOn::here("127.0.0.1", 0), Target::socket(&target));
+    let forward = client.forward(&forwarding).await.unwrap();
+    let port: u16 = forward
+        .address()
+        .to_string()
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    echoes(TcpStream::connect(("127.0.0.1", port)).await.unwrap(), 200_000).await;
+
+    // There to here.
+    let there = folder.path().join("there");
+    let forward = client
+        .forward_remote_socket(&there, Target::socket(&target))
+        .await
+        .unwrap();
+    echoes(UnixStream::connect(&there).await.unwrap(), 200_000).await;
+    forward.close_all().await.unwrap();
+    assert!(UnixStream::connect(&there).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_of_this_side_is_listened_on_at_all_its_addresses() {
+    let Some(server) = server("") else { return };
+    let client = client(&server).await;
+    let target = Target::port("127.0.0.1", echo::start());
+    for host in ["localhost", "*", ""] {
+        let forwarding = Forwarding::new(ListenOn::here(host, 0), target.clone());
+        let forward = client.forward(&forwarding).await.unwrap();
+        let port: u16 = forward
+            .address()
+            .to_string()
+            .rsplit(':')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        echoes(TcpStream::connect(("127.0.0.1", port)).await.unwrap(), 10).await;
+        if std::net::TcpListener::bind("[::1]:0").is_ok() && host != "localhost" {
+            echoes(TcpStream::connect(("::1", port)).await.unwrap(), 10).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_socket_is_for_its_user_only_and_takes_no_others_place() {
+    use std::os::unix::fs::MetadataExt;
+    let Some(server) = server("") else { return };
+    let client = client(&server).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let target = || Target::port("127.0.0.1", 1);
+    let mode = |path: &std::path::Path| std::fs::symlink_metadata(path).unwrap().mode() & 0o777;
+    let first = client.forward_local_socket(&path, target()).await.unwrap();
+    assert_eq!(mode(&path), 0o600);
+    // In use: refused, unless it is to be replaced. Then the first leaves the second's alone when it goes.
+    let second = client.forward_local_socket(&path, target()).await;
+    assert!(matches!(second, Err(Error::Listen { .. })), "{second:?}");
+    let file = SocketFile::new(&path).replace(true).mask(0o111);
+    let second = client.forward_local_socket(file, target()).await.unwrap();
+    assert_eq!(mode(&path), 0o666);
+    first.close_all().await.unwrap();
+    assert!(path.exists());
+    second.close_all().await.unwrap();
+    assert!(!path.exists());
+    // What is no socket is nobody's to replace.
+    std::fs::write(&path, "precious").unwrap();
+    let file = SocketFile::new(&path).replace(true);
+    assert!(matches!(
+        client.forward_local_socket(file, target()).await,
+        Err(Error::Listen { .. })
+    ));
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("elsewhere"), &path).unwrap();
+    let file = SocketFile::new(&path).replace(true);
+    assert!(client.forward_local_socket(file, target()).await.is_err());
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "nothing is left behind: {left:?}");
+}
