@@ -18,6 +18,7 @@
 mod handle;
 mod listen;
 mod serve;
+mod socks;
 mod target;
 
 use std::net::SocketAddr;
@@ -92,8 +93,8 @@ impl Forwarding {
         }
     }
 
-    /// Asks `decide` about each connection before anything is done for it. One that is refused is closed, or its channel
-    /// refused as administratively prohibited.
+    /// Asks `decide` about each connection before anything is done for it but to read a SOCKS request. One that is
+    /// refused is closed, or its channel refused as administratively prohibited.
     #[must_use]
     pub fn accept_if<F, D>(mut self, decide: F) -> Self
     where
@@ -241,6 +242,29 @@ impl Client {
     ) -> Result<Forward<PathBuf>, Error> {
         self.forward_from_server_socket(path.as_ref().to_owned(), Plan::to(target))
             .await
+    }
+
+    /// Listens on `bind` (port 0 takes a free one) as a SOCKS server (4, 4a and 5, CONNECT without authentication):
+    /// whoever connects says where the connection goes from the server on (`ssh -D`).
+    ///
+    /// # Errors
+    /// [`Error::Listen`] if the port cannot be listened on.
+    pub async fn forward_dynamic(
+        &self,
+        bind: impl ToSocketAddrs + std::fmt::Debug,
+    ) -> Result<Forward<SocketAddr>, Error> {
+        let (source, bound) = Source::resolved(&format!("{bind:?}"), &bind).await?;
+        Ok(self.begin(source, bound, Plan::to(Target::Socks)))
+    }
+
+    /// Asks the server to listen on its `address`:`port` (port 0 takes a free one); whoever connects there says in the
+    /// words of SOCKS where the connection goes from here on (`ssh -R` with a port only). Everything this side can reach
+    /// can then be reached from there: see [`Forwarding::accept_if`], which is told the destination.
+    ///
+    /// # Errors
+    /// As [`forward_remote`](Self::forward_remote).
+    pub async fn forward_remote_dynamic(&self, address: &str, port: u16) -> Result<Forward<Address>, Error> {
+        self.forward_remote(address, port, Target::Socks).await
     }
 
     /// Gives what was made to listen here a task of its own.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use super::Plan;
 use super::handle::{Counters, Order, Progress};
 use super::listen::{Arrived, Source};
+use super::socks::{self, Asked};
 use super::target::{Arrival, ForwardedStream, Target};
+use crate::address::Address;
 use crate::channel::{ChannelType, OpenFailureReason};
 use crate::client::Client;
 use crate::connect;
@@ -188,6 +190,25 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// The same, told to whoever asked in the words of SOCKS.
+    async fn told(self, asked: &Asked, stream: &mut (impl AsyncWrite + Unpin)) -> Self {
+        let told = async {
+            asked.answer(stream, socks::Answer::from(self.0)).await?;
+            stream.shutdown().await
+        };
+        if let Err(error) = told.await {
+            tracing::debug!(%error, "nobody hears that a connection was refused");
+        }
+        self
+    }
+}
+
+async fn granted(asked: &Asked, stream: &mut (impl AsyncWrite + Unpin)) -> Result<(), Refusal> {
+    let told = asked.answer(stream, socks::Answer::Granted).await;
+    told.map_err(Refusal::unreachable)
+}
+
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match &error {
@@ -216,7 +237,11 @@ impl Connection {
         }
     }
 
+    /// Asks about a connection; about one that speaks SOCKS when it has said where to.
     async fn accepted(&self, arrival: &Arrival) -> Result<(), Refusal> {
+        if arrival.destination.is_none() && matches!(self.plan.target, Target::Socks) {
+            return Ok(());
+        }
         match &self.plan.decision {
             Some(decision) if !decision.accepts(arrival.clone()).await => Err(Refusal::not_accepted()),
             _ => Ok(()),
@@ -226,7 +251,7 @@ impl Connection {
     fn arrival(&self, originator: Option<(String, u32)>) -> Arrival {
         let destination = match &self.plan.target {
             Target::Port(address) => Some(address.clone()),
-            Target::Socket(_) | Target::Serve(_) => None,
+            Target::Socket(_) | Target::Socks | Target::Serve(_) => None,
         };
         Arrival {
             originator,
@@ -235,15 +260,28 @@ impl Connection {
     }
 
     /// A connection that came to this side goes on from the server.
-    async fn serve_from_here<S>(&self, stream: S, originator: Option<(String, u32)>) -> Result<(), Refusal>
+    async fn serve_from_here<S>(
+        &self,
+        mut stream: S,
+        originator: Option<(String, u32)>,
+    ) -> Result<(), Refusal>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let arrival = self.arrival(originator);
         self.accepted(&arrival).await?;
         let channel = match &self.plan.target {
-            Target::Port(to) => self.channel_to(&to.host, to.port, &arrival).await?,
+            Target::Port(to) => self.channel_to(to, &arrival).await?,
             Target::Socket(path) => self.client.direct_streamlocal(path).await?,
+            Target::Socks => {
+                let (asked, arrival) = self.asked(&mut stream, arrival).await?;
+                let channel = match self.channel_to(asked.to(), &arrival).await {
+                    Ok(channel) => channel,
+                    Err(refusal) => return Err(refusal.told(&asked, &mut stream).await),
+                };
+                granted(&asked, &mut stream).await?;
+                channel
+            }
             Target::Serve(handler) => {
                 handler.serve(ForwardedStream::new(arrival, stream)).await;
                 return Ok(());
@@ -253,10 +291,23 @@ impl Connection {
         Ok(())
     }
 
-    async fn channel_to(&self, host: &str, port: u16, arrival: &Arrival) -> Result<Channel, Refusal> {
+    /// Reads a SOCKS request, which says where to, and decides about it.
+    async fn asked<S>(&self, stream: &mut S, mut arrival: Arrival) -> Result<(Asked, Arrival), Refusal>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let asked = Asked::read(stream).await.map_err(Refusal::unreachable)?;
+        arrival.destination = Some(asked.to().clone());
+        match self.accepted(&arrival).await {
+            Ok(()) => Ok((asked, arrival)),
+            Err(refusal) => Err(refusal.told(&asked, stream).await),
+        }
+    }
+
+    async fn channel_to(&self, to: &Address, arrival: &Arrival) -> Result<Channel, Refusal> {
         let nobody = || ("127.0.0.1".to_owned(), 0);
         let from = arrival.originator.clone().unwrap_or_else(nobody);
-        Ok(self.client.direct_tcpip_from(host, port, from).await?)
+        Ok(self.client.direct_tcpip_from(&to.host, to.port, from).await?)
     }
 
     /// A connection that came to the server goes on from here. Nothing is connected to before it is accepted, and the
@@ -268,6 +319,7 @@ impl Connection {
                 match prepared {
                     Prepared::Tcp(stream) => joined(channel, stream).await,
                     Prepared::Unix(stream) => joined(channel, stream).await,
+                    Prepared::Socks(arrival) => return self.proxy(channel, arrival).await,
                     Prepared::Serve(arrival, handler) => {
                         handler.serve(ForwardedStream::new(arrival, channel)).await;
                     }
@@ -297,8 +349,21 @@ impl Connection {
             Target::Socket(path) => {
                 Prepared::Unix(UnixStream::connect(path).await.map_err(Refusal::unreachable)?)
             }
+            Target::Socks => Prepared::Socks(arrival),
             Target::Serve(handler) => Prepared::Serve(arrival, handler),
         })
+    }
+
+    /// Connects from here to where a connection at the server says.
+    async fn proxy(&self, mut channel: Channel, arrival: Arrival) -> Result<(), Refusal> {
+        let (asked, _) = self.asked(&mut channel, arrival).await?;
+        let stream = match connect::tcp(asked.to(), self.client.connect_limit()).await {
+            Ok(stream) => stream,
+            Err(error) => return Err(unreached(error).told(&asked, &mut channel).await),
+        };
+        granted(&asked, &mut channel).await?;
+        joined(channel, stream).await;
+        Ok(())
     }
 }
 
@@ -313,6 +378,7 @@ fn unreached(error: Error) -> Refusal {
 enum Prepared<'a> {
     Tcp(tokio::net::TcpStream),
     Unix(UnixStream),
+    Socks(Arrival),
     Serve(Arrival, &'a super::target::Handler),
 }
 

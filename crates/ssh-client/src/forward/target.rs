@@ -16,6 +16,8 @@ pub enum Target {
     Port(Address),
     /// To a Unix socket.
     Socket(PathBuf),
+    /// Whoever connects says where, in the words of SOCKS 4, 4a or 5.
+    Socks,
     /// To the application: see [`Target::serve`].
     Serve(Handler),
 }
@@ -56,6 +58,7 @@ impl std::fmt::Debug for Target {
         match self {
             Self::Port(address) => write!(f, "Port({address})"),
             Self::Socket(path) => write!(f, "Socket({})", path.display()),
+            Self::Socks => f.write_str("Socks"),
             Self::Serve(_) => f.write_str("Serve"),
         }
     }
@@ -110,7 +113,7 @@ pub struct Arrival {
     /// Where it came from, address and port, if it came over TCP. Of a connection to the server it is what the server
     /// says: text of a stranger's that proves nothing.
     pub originator: Option<(String, u32)>,
-    /// Where it is to go, if that is a port.
+    /// Where it is to go, if that is a port: the forward's, or the one a SOCKS request names.
     pub destination: Option<Address>,
 }
 

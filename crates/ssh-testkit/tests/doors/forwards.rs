@@ -393,3 +393,76 @@ async fn an_application_that_hears_opens_itself_shares_them_with_nobody() {
     assert!(matches!(forward, Err(Error::IncomingTaken { .. })), "{forward:?}");
     assert_eq!(AUTH_AGENT, "auth-agent@openssh.com");
 }
+
+/// A connection to a SOCKS server that wants to go to `host`:80, up to the answer.
+async fn socks_5(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), host: &str) -> u8 {
+    let length = u8::try_from(host.len()).unwrap();
+    let request = [&[5, 1, 0, 5, 1, 0, 3, length][..], host.as_bytes(), &[0, 80]].concat();
+    stream.write_all(&request).await.unwrap();
+    let mut answers = [0; 12];
+    soon("the answer of SOCKS", stream.read_exact(&mut answers))
+        .await
+        .unwrap();
+    assert_eq!(answers[..3], [5, 0, 5]);
+    answers[3]
+}
+
+#[tokio::test]
+async fn a_dynamic_port_goes_where_it_is_told_and_tells_why_not() {
+    let (client, server) = scripted(&Config::default()).await;
+    let forwarding = Forwarding::new(ListenOn::here("127.0.0.1", 0), Target::Socks)
+        .accept_if(|arrival| async move { arrival.destination.is_some_and(|to| to.host != "forbidden") });
+    let forward = client.forward(&forwarding).await.unwrap();
+    let Listening::Here(address) = *forward.address() else {
+        panic!("{forward:?}")
+    };
+    tokio::spawn(async move {
+        while let Some(Incoming::Open(open)) = server.incoming().await {
+            let ChannelType::DirectTcpip(wanted) = open.channel_type().clone() else {
+                panic!("{open:?}")
+            };
+            assert_eq!(wanted.port, 80);
+            match wanted.host.as_str() {
+                "inside" => {
+                    let mut channel = open.accept().unwrap();
+                    channel.write_all(b"inside").await.unwrap();
+                    channel.shutdown().await.unwrap();
+                }
+                "nowhere" => open.refuse(OpenFailureReason::CONNECT_FAILED, "no route"),
+                "secret" => open.refuse(OpenFailureReason::ADMINISTRATIVELY_PROHIBITED, "no"),
+                other => panic!("the server was asked for {other}"),
+            }
+        }
+    });
+    for (host, answer) in [("inside", 0), ("nowhere", 4), ("secret", 2), ("forbidden", 2)] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert_eq!(socks_5(&mut stream, host).await, answer, "{host}");
+        let mut heard = String::new();
+        soon("the end", stream.read_to_string(&mut heard)).await.unwrap();
+        assert_eq!(heard, if answer == 0 { "inside" } else { "" });
+    }
+    let numbers = forward.connections();
+    assert_eq!((numbers.total, numbers.refused), (4, 3));
+}
+
+#[tokio::test]
+async fn a_dynamic_port_at_the_server_reaches_from_here_what_it_may() {
+    let (client, server) = scripted(&Config::default()).await;
+    let (target, count) = counting().await;
+    let forwarding = Forwarding::new(ListenOn::server("", 1_080), Target::Socks)
+        .accept_if(move |arrival| async move { arrival.destination.is_some_and(|to| to.port == target) });
+    let (forward, _) = tokio::join!(client.forward(&forwarding), agree(&server, b""));
+    let mut channel = opens(&server, forwarded("", 1_080)).await;
+    // Not where it may: told, and not connected to.
+    assert_eq!(socks_5(&mut channel, "127.0.0.1").await, 2);
+    assert_eq!(count.load(Ordering::SeqCst), 0);
+    let mut channel = opens(&server, forwarded("", 1_080)).await;
+    let four = [&[4, 1][..], &target.to_be_bytes(), &[127, 0, 0, 1, 0], b"early"].concat();
+    channel.write_all(&four).await.unwrap();
+    channel.shutdown().await.unwrap();
+    let mut heard = Vec::new();
+    soon("the echo", channel.read_to_end(&mut heard)).await.unwrap();
+    assert_eq!(heard, b"\0\x5a\0\0\0\0\0\0early");
+    let numbers = forward.unwrap().connections();
+    assert_eq!((numbers.total, numbers.refused), (2, 1));
+}

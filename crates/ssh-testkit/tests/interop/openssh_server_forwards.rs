@@ -207,3 +207,44 @@ async fn a_socket_is_for_its_user_only_and_takes_no_others_place() {
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert_eq!(left.len(), 1, "nothing is left behind: {left:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dynamic_ports_on_both_sides_serve_every_version_of_socks() {
+    let Some(server) = server("") else { return };
+    let client = client(&server).await;
+    let here = client.forward_dynamic("127.0.0.1:0").await.unwrap();
+    let there = client.forward_remote_dynamic("localhost", 0).await.unwrap();
+    for port in [here.local_addr().port(), there.port()] {
+        for (request, answer) in [
+            (
+                &b"\x05\x01\x00\x05\x01\x00\x01\x7f\x00\x00\x01"[..],
+                &b"\x05\0\x05\0\0\x01\0\0\0\0\0\0"[..],
+            ),
+            (
+                b"\x05\x01\x00\x05\x01\x00\x03\x09127.0.0.1",
+                b"\x05\0\x05\0\0\x01\0\0\0\0\0\0",
+            ),
+        ] {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let request = [request, &echo::start().to_be_bytes()].concat();
+            stream.write_all(&request).await.unwrap();
+            let mut heard = vec![0; answer.len()];
+            stream.read_exact(&mut heard).await.unwrap();
+            assert_eq!(heard, answer);
+            echoes(stream, 200_000).await;
+        }
+        for (address, name) in [
+            (&[127, 0, 0, 1, b'u', 0][..], &b""[..]),
+            (&[0, 0, 0, 9, 0], b"127.0.0.1\0"),
+        ] {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let request = [&[4, 1][..], &echo::start().to_be_bytes(), address, name].concat();
+            stream.write_all(&request).await.unwrap();
+            let mut heard = [0; 8];
+            stream.read_exact(&mut heard).await.unwrap();
+            assert_eq!(heard, *b"\0\x5a\0\0\0\0\0\0");
+            echoes(stream, 200_000).await;
+        }
+    }
+    assert_eq!((here.connections().refused, there.connections().refused), (0, 0));
+}
