@@ -46,6 +46,7 @@ fn main() {
     sftp(&write);
     exchanges(&write);
     sessions(&write);
+    operations(&write);
 }
 
 type Write<'a> = &'a dyn Fn(&str, &str, &[u8]);
@@ -305,4 +306,20 @@ fn sessions(write: Write<'_>) {
         ),
     );
     write("session_client", "channel", &said(2, &[open, global, data]));
+}
+
+/// Schedules of different kinds: the first bytes choose the settings, the rest the steps.
+fn operations(write: Write<'_>) {
+    // Feed and latency; then key exchange and outbox of each side; then window, growth, budget and packet of each.
+    let settings: [(&str, &[u8]); 4] = [
+        ("plain", &[0, 0, 0, 0, 0, 0, 4, 0, 2, 2, 4, 0, 2, 2]),
+        ("narrow", &[1, 1, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0]),
+        ("far", &[1, 3, 0, 0, 0, 0, 2, 1, 1, 2, 3, 1, 2, 1]),
+        ("rekey", &[2, 2, 3, 1, 3, 1, 3, 1, 2, 3, 4, 1, 1, 3]),
+    ];
+    for (salt, (name, settings)) in (0_u32..).zip(settings) {
+        let step = |at: u32| at.wrapping_add(salt).wrapping_mul(0x9e37_79b9).to_be_bytes()[0];
+        let steps: Vec<u8> = (0..400).map(step).collect();
+        write("channel_operations", name, &[settings, &steps].concat());
+    }
 }

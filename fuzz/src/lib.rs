@@ -32,6 +32,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("sftp_messages", sftp_messages),
     ("kex_client", kex_client),
     ("kex_server", kex_server),
+    ("channel_operations", channel_operations),
     ("session_client", session_client),
     ("session_server", session_server),
 ];
@@ -188,6 +189,12 @@ pub fn known_hosts(data: &[u8]) {
 /// `authorized_keys`: any file parses.
 pub fn authorized_keys(data: &[u8]) {
     let _ = AuthorizedKeys::parse(data);
+}
+
+/// Two whole connections whose applications do what the bytes say, in the simulator of `ssh-testkit`: it checks the
+/// windows after each step, and in the end that all bytes arrived and that no channel is left.
+pub fn channel_operations(data: &[u8]) {
+    ssh_testkit::simulator::replay(ssh_testkit::simulator::Choices::of_bytes(data));
 }
 
 /// SFTP messages to both machines.

@@ -104,7 +104,7 @@ fn corpora_replay() {
         for entry in fs::read_dir(folder.join(name)).unwrap() {
             let data = fs::read(entry.unwrap().path()).unwrap();
             body(&data);
-            let places = if name.starts_with("kex_") {
+            let places = if name.starts_with("kex_") || *name == "channel_operations" {
                 FEW_PLACES
             } else {
                 MOST_PLACES

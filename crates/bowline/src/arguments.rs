@@ -52,6 +52,7 @@ impl Common {
         self.set(&Line {
             keyword: keyword.to_owned(),
             arguments: vec![value.to_owned()],
+            rest: value.to_owned(),
         })
     }
 

@@ -68,6 +68,12 @@ pub(crate) fn plan(common: Common, destination: &Destination) -> Result<Plan, St
         port,
         remote_user: options.user.clone().unwrap_or_else(|| local_user.clone()),
         local_user,
+        host_key_alias: options
+            .host_key_alias
+            .clone()
+            .unwrap_or_else(|| destination.host.clone()),
+        local_host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        user_id: rustix::process::getuid().as_raw().to_string(),
     };
     if let Some(name) = &options.host_name {
         tokens.host = expand(name, &tokens)

@@ -1,6 +1,7 @@
 //! What reaches the user's terminal: lines of our own, and a peer's words made harmless.
 
-use std::io::{IsTerminal, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 
 /// A line on standard output. A reader that went away is no error worth a word.
 pub(crate) fn say(line: &str) {
@@ -56,21 +57,20 @@ pub(crate) fn ask_secret(prompt: &str) -> Option<String> {
     rpassword::prompt_password(prompt).ok()
 }
 
-/// Asks a question on the terminal and reads a line.
+/// The longest answer, in bytes.
+const MAX_ANSWER_BYTES: u64 = 4096;
+
+/// Asks a question on the terminal and reads a line. Standard input may be something else: it is not touched. `None` when
+/// there is no terminal or the user ended the input.
 pub(crate) fn ask_line(prompt: &str) -> Option<String> {
-    if !std::io::stdin().is_terminal() {
-        return None;
-    }
-    let mut errors = std::io::stderr().lock();
-    errors
+    let mut terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
+    terminal
         .write_all(prompt.as_bytes())
-        .and_then(|()| errors.flush())
+        .and_then(|()| terminal.flush())
         .ok()?;
     let mut answer = String::new();
-    std::io::stdin()
-        .read_line(&mut answer)
-        .ok()
-        .filter(|count| *count > 0)?;
+    let mut lines = BufReader::new(terminal.take(MAX_ANSWER_BYTES));
+    lines.read_line(&mut answer).ok().filter(|count| *count > 0)?;
     Some(answer.trim().to_owned())
 }
 

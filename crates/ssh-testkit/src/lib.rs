@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`pair`] | client and server in memory: virtual clock, seeded generator, bytes whole, one by one or in random cuts |
 //! | [`link`] | the wire between them: cuts, latency, taps |
+//! | [`simulator`] | random two-sided schedules on such a pair, and what must hold after each step |
 //! | [`clock`] | time that moves when a test says so |
 //! | [`rng`] | the seeded generator |
 //! | [`hostile`] | a scripted peer that speaks raw packets and lies at every step, and what it is let loose on |
@@ -23,4 +24,5 @@ pub mod peers;
 pub mod rng;
 pub mod running;
 pub mod security_key;
+pub mod simulator;
 pub mod stopped;

@@ -189,6 +189,30 @@ async fn a_relay_ends_with_its_channel_even_if_the_stream_is_silent() {
     soon("the relay", relaying).await.unwrap().unwrap();
 }
 
+/// C6: nobody reads standard error of a forwarded connection, and the window is both streams' own.
+#[tokio::test]
+async fn standard_error_on_a_relayed_channel_does_not_stop_the_data() {
+    let (ours, theirs, _client, _server) = channel().await;
+    let (near, mut far) = tokio::io::duplex(1024);
+    let relaying = tokio::spawn(relay(ours, near));
+    let mut theirs = theirs.split();
+    // Far more than a window.
+    let noise = vec![b'e'; 1 << 20];
+    for _ in 0..20 {
+        soon("the noise", theirs.stderr_writer.write_all(&noise))
+            .await
+            .unwrap();
+    }
+    soon("the words", theirs.writer.write_all(b"words"))
+        .await
+        .unwrap();
+    theirs.control.close();
+    let mut words = Vec::new();
+    soon("the stream", far.read_to_end(&mut words)).await.unwrap();
+    assert_eq!(words, b"words");
+    soon("the relay", relaying).await.unwrap().unwrap();
+}
+
 /// Lets everybody in; a session ends at once, with status 3.
 struct Hasty;
 

@@ -3,7 +3,7 @@
 
 use std::task::Waker;
 
-use crate::channel::{ChannelId, Event, OpenFailure, OpenFailureReason};
+use crate::channel::{ChannelId, ChannelRequest, Event, OpenFailure, OpenFailureReason};
 use crate::shared::{Arrival, Phase, Slot, State};
 
 /// Most requests of the peer that may wait on one channel for the application; what comes beyond is refused.
@@ -25,6 +25,16 @@ pub(crate) struct Wakes {
 }
 
 impl Slot {
+    /// Whether the request that waits last is of no interest beside this one: of two sizes of a window in a row only the
+    /// newer one counts, so however fast somebody drags its corner, other requests find room. They are of one length.
+    fn is_overtaken_by(&self, request: &ChannelRequest) -> bool {
+        matches!(request, ChannelRequest::WindowChange(_))
+            && matches!(
+                self.requests.back(),
+                Some((ChannelRequest::WindowChange(_), None))
+            )
+    }
+
     /// Whether another request with `bytes` of fields may wait.
     fn has_room_for(&self, bytes: usize) -> bool {
         let waiting = self.request_bytes.saturating_add(bytes);
@@ -139,12 +149,17 @@ impl State {
     fn channel_request(
         &mut self,
         id: ChannelId,
-        request: crate::channel::ChannelRequest,
+        request: ChannelRequest,
         reply: Option<crate::channel::ReplyDue>,
         wakes: &mut Wakes,
     ) {
         let bytes = request.fields().len();
         match self.slots.get_mut(&id) {
+            Some(slot) if slot.is_overtaken_by(&request) => {
+                if let Some(last) = slot.requests.back_mut() {
+                    *last = (request, reply);
+                }
+            }
             Some(slot) if slot.has_room_for(bytes) => {
                 slot.request_bytes = slot.request_bytes.saturating_add(bytes);
                 slot.requests.push_back((request, reply));

@@ -15,6 +15,8 @@ const READ_BYTES: usize = 64 * 1024;
 /// for the stream are written as they arrived, without a copy.
 pub async fn relay<S: AsyncRead + AsyncWrite>(channel: Channel, stream: S) -> io::Result<()> {
     let mut parts = channel.split();
+    // Nobody reads standard error here: kept, this reader would let it fill the window that the data needs.
+    drop(parts.stderr_reader);
     let (from_stream, to_stream) = tokio::io::split(stream);
     let collected = async {
         tokio::select! {

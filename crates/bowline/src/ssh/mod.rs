@@ -1,29 +1,42 @@
 //! `bowline ssh`: a command, a shell or a subsystem on a host, with this program's standard streams: ssh(1).
+//!
+//! ```text
+//!  arguments ──▶ Plan ──connects──▶ Client ┬─▶ stdio_forward   -W: our streams lead to a place behind the server
+//!                  │                       ├─▶ nothing (-N)    until the connection or a signal ends it
+//!                  └─ background: -f       └─▶ session         a program with our streams, its status ours
+//! ```
 
 mod arguments;
+mod background;
+mod environment;
 mod query;
+mod session;
+mod stdio_forward;
 
 use std::ffi::OsString;
-use std::io::{stderr, stdin, stdout};
+use std::io::{IsTerminal, stdin};
 use std::process::ExitCode;
 
-use ssh_client::{Client, ExitStatus, Process};
+use ssh_client::Client;
+use ssh_client::channel::{GlobalRequest, NO_MORE_SESSIONS};
+use ssh_client::config_file::{ForwardAgent, Options, SessionType, Tunnel};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::arguments::{Arguments, Wanted};
+use self::session::{Outputs, Tty};
 use crate::client::{Plan, plan};
-use crate::stdio::{Out, pump_in};
-use crate::terminal::{complain, harmless, harmless_name, print};
+use crate::terminal::{complain, harmless, print};
 
 /// The exit status for this program's own failures, as in ssh(1).
 const FAILED: u8 = 255;
 
 pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
-    let done = arguments::parse(words).and_then(|wanted| match wanted {
+    let done = arguments::parse(words.clone()).and_then(|wanted| match wanted {
         Wanted::Query(question) => {
             print(&query::answer(&question)?);
             Ok(0)
         }
-        Wanted::Login(arguments) => crate::runtime()?.block_on(run(*arguments)),
+        Wanted::Login(arguments) => login(*arguments, &words),
     });
     match done {
         Ok(code) => ExitCode::from(code),
@@ -34,84 +47,147 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<u8, String> {
+fn login(arguments: Arguments, words: &[OsString]) -> Result<u8, String> {
     let Arguments {
         common,
         destination,
         command,
-        subsystem,
-        null_input,
+        stdio_forward,
     } = arguments;
+    let loud = common.verbose > 0;
     let plan = plan(common, &destination)?;
-    let client = plan.connect().await?;
-    let process = start(&plan, &client, command, subsystem).await?;
-    let status = attend(process, null_input).await?;
-    client.disconnect().await;
-    Ok(exit_code(&status, plan.is_quiet()))
-}
-
-async fn start(plan: &Plan, client: &Client, command: Vec<u8>, subsystem: bool) -> Result<Process, String> {
-    let tell = |error: ssh_client::Error| harmless(&error.to_string());
-    let mut wanted = match (subsystem, command.is_empty()) {
-        (true, _) => client.subsystem(String::from_utf8_lossy(&command).into_owned()),
-        (false, true) => client.shell(),
-        (false, false) => client.exec(command),
-    };
-    for (name, value) in &plan.options.set_env {
-        wanted = wanted.env(name.as_str(), value.as_str());
+    check(&plan.options, &command)?;
+    let is_copy = background::is_copy();
+    if plan.options.fork_after_authentication == Some(true) && !is_copy {
+        return background::go(words);
     }
-    let process = wanted.spawn().await.map_err(tell)?;
-    for name in process.refused_env() {
-        tracing::debug!("the server did not take the variable {}", harmless_name(name));
-    }
-    Ok(process)
-}
-
-/// Connects the remote program's streams with ours until it has ended and all it said is written.
-async fn attend(process: Process, null_input: bool) -> Result<ExitStatus, String> {
-    let Process {
-        stdin: remote_in,
-        stdout: remote_out,
-        stderr: remote_err,
-        mut control,
-    } = process;
-    let output = crate::stdio::drain(
-        remote_out,
-        Out::start(stdout()).map_err(|error| format!("stdout: {error}"))?,
-    );
-    let errors = crate::stdio::drain(
-        remote_err,
-        Out::start(stderr()).map_err(|error| format!("stderr: {error}"))?,
-    );
-    let input = async move {
-        if null_input {
-            return crate::stdio::end(remote_in).await;
-        }
-        pump_in(stdin(), remote_in).await
+    let work = Work {
+        plan,
+        command,
+        lets_go: is_copy.then_some(loud),
     };
-    let input = tokio::spawn(input);
-    let ended = async { control.wait().await.map_err(|error| harmless(&error.to_string())) };
-    let (status, output, errors) = tokio::join!(ended, output, errors);
-    // What a terminal still types belongs to nobody once the program has ended.
-    input.abort();
-    output.map_err(|error| format!("writing to standard output: {error}"))?;
-    errors.map_err(|error| format!("writing to standard error: {error}"))?;
-    status
-}
-
-/// The remote program's own status, as far as a status of this system can say it.
-fn exit_code(status: &ExitStatus, quiet: bool) -> u8 {
-    match status {
-        ExitStatus::Code(code) => u8::try_from(code & 0xff).unwrap_or(FAILED),
-        ExitStatus::Signal(signal) => {
-            if !quiet {
-                complain(&harmless(&format!(
-                    "the remote program was ended by SIG{}",
-                    signal.name
-                )));
+    crate::runtime()?.block_on(async {
+        tokio::select! {
+            done = async {
+                match &stdio_forward {
+                    Some(target) => work.forward_stdio(target).await,
+                    None => work.run().await,
+                }
+            } => done,
+            number = ended_by_signal() => {
+                tracing::info!("Killed by signal {}.", number?);
+                Ok(FAILED)
             }
-            FAILED
         }
-        ExitStatus::None => FAILED,
+    })
+}
+
+/// What does not go together.
+fn check(options: &Options, command: &[u8]) -> Result<(), String> {
+    let has_session = options.session_type != Some(SessionType::None);
+    if options.fork_after_authentication == Some(true) && command.is_empty() && has_session {
+        return Err("Cannot fork into background without a command to execute.".to_owned());
     }
+    if options.session_type == Some(SessionType::Subsystem) && command.is_empty() {
+        return Err("You must specify a subsystem to invoke.".to_owned());
+    }
+    let named = |is_named: bool, keyword| is_named.then_some(keyword);
+    let missing = [
+        named(!options.local_forwards.is_empty(), "LocalForward"),
+        named(!options.remote_forwards.is_empty(), "RemoteForward"),
+        named(options.proxy_command.is_some(), "ProxyCommand"),
+        named(options.bind_address.is_some(), "BindAddress"),
+        named(options.address_family.is_some(), "AddressFamily"),
+        named(options.forward_x11 == Some(true), "ForwardX11"),
+        named(
+            matches!(
+                options.forward_agent,
+                Some(ForwardAgent::Yes | ForwardAgent::Path(_))
+            ),
+            "ForwardAgent",
+        ),
+        named(!matches!(options.tunnel, None | Some(Tunnel::No)), "Tunnel"),
+    ];
+    match missing.into_iter().flatten().next() {
+        Some(keyword) => Err(format!("{keyword} is not supported yet")),
+        None => Ok(()),
+    }
+}
+
+/// What is to be done with a connection.
+struct Work {
+    plan: Plan,
+    command: Vec<u8>,
+    /// This process goes into the background when it works, and whether its messages stay on standard error.
+    lets_go: Option<bool>,
+}
+
+impl Work {
+    async fn run(&self) -> Result<u8, String> {
+        let Self { plan, command, .. } = self;
+        let tty = session::tty(&plan.options, !command.is_empty(), stdin().is_terminal());
+        if tty == Tty::NotHere && !plan.is_quiet() {
+            complain("Pseudo-terminal will not be allocated because stdin is not a terminal.");
+        }
+        let client = plan.connect().await?;
+        if plan.options.session_type == Some(SessionType::None) {
+            no_more_sessions(&client);
+            self.let_go()?;
+            let why = client.closed().await;
+            return Err(harmless(&format!("{}: {why}", client.address())));
+        }
+        let process = session::start(plan, &client, command).await?;
+        no_more_sessions(&client);
+        let outputs = Outputs::take()?;
+        self.let_go()?;
+        let null_input = plan.options.stdin_null == Some(true) || self.lets_go.is_some();
+        let status = session::attend(process, outputs, null_input).await?;
+        client.disconnect().await;
+        Ok(session::exit_code(&status, plan.is_quiet()))
+    }
+
+    async fn forward_stdio(&self, target: &ssh_client::config_file::ForwardListen) -> Result<u8, String> {
+        let client = self.plan.connect().await?;
+        let channel = stdio_forward::open(&client, target).await?;
+        no_more_sessions(&client);
+        let out = stdio_forward::output()?;
+        let null_input = self.lets_go.is_some();
+        self.let_go()?;
+        stdio_forward::relay(channel, out, null_input).await?;
+        client.disconnect().await;
+        Ok(0)
+    }
+
+    /// Into the background, if that was asked for: everything is ready.
+    fn let_go(&self) -> Result<(), String> {
+        self.lets_go.map_or(Ok(()), background::let_go)
+    }
+}
+
+/// Tells servers that know the request that whoever takes this connection over gets no further session with it.
+fn no_more_sessions(client: &Client) {
+    let software = client.server_identification();
+    if !["OpenSSH", "Bowline"].iter().any(|name| software.contains(name)) {
+        return;
+    }
+    if let Err(error) = client
+        .handle()
+        .send_global_request(&GlobalRequest::NoMoreSessions)
+    {
+        tracing::debug!(%error, "{NO_MORE_SESSIONS} was not sent");
+    }
+}
+
+/// Waits for a signal that ends this program, so that what it holds is given back first; its number.
+async fn ended_by_signal() -> Result<i32, String> {
+    let listen = |kind: SignalKind| signal(kind).map_err(|error| format!("signals: {error}"));
+    let (mut hangup, mut interrupt) = (listen(SignalKind::hangup())?, listen(SignalKind::interrupt())?);
+    let (mut quit, mut terminate) = (listen(SignalKind::quit())?, listen(SignalKind::terminate())?);
+    let kind = tokio::select! {
+        _ = hangup.recv() => SignalKind::hangup(),
+        _ = interrupt.recv() => SignalKind::interrupt(),
+        _ = quit.recv() => SignalKind::quit(),
+        _ = terminate.recv() => SignalKind::terminate(),
+    };
+    Ok(kind.as_raw_value())
 }

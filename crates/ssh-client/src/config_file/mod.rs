@@ -8,6 +8,10 @@
 //! What does not, yet: `Match`, `Include` and the rest of OpenSSH's keywords; a keyword that is not known is an
 //! error that names it, never a silent nothing.
 
+mod choices;
+mod forwards;
+mod jump;
+mod keywords;
 mod options;
 mod tokens;
 mod values;
@@ -15,8 +19,15 @@ mod words;
 
 use crate::keys::pattern::matches;
 
-pub use options::{KEYWORDS, OptionError, Options, StrictHostKeyChecking};
-pub use tokens::{TokenError, Tokens, expand};
+pub use choices::{
+    AddressFamily, EscapeChar, ForwardAgent, RequestTty, SessionType, Tunnel, TunnelDevice, escape_char,
+    tunnel_device,
+};
+pub use forwards::{ForwardListen, ForwardSpec, ForwardTarget, PermitRemoteOpen, dynamic, local, remote};
+pub use jump::{JumpHost, jump_hosts};
+pub use keywords::KEYWORDS;
+pub use options::{OptionError, Options, StrictHostKeyChecking};
+pub use tokens::{TokenError, Tokens, expand, expand_text};
 pub use values::{
     LogLevel, MAX_ADDENDUM_BYTES, RekeyLimit, RekeyTime, ValueError, algorithms, list, log_level,
     rekey_limit, scaled_bytes, seconds, version_addendum, warn_weak_crypto, yes_no,

@@ -1,15 +1,18 @@
-//! The keywords this client knows, and their values. One table says what there is.
+//! The settings of a client, and what can be wrong with one.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::values::{
-    LogLevel, RekeyLimit, ValueError, algorithms, log_level, rekey_limit, seconds, version_addendum,
-    warn_weak_crypto, yes_no,
+use super::choices::{
+    AddressFamily, EscapeChar, ForwardAgent, RequestTty, SessionType, Tunnel, TunnelDevice,
 };
+use super::forwards::{ForwardSpec, PermitRemoteOpen};
+use super::jump::JumpHost;
+use super::keywords::{KEYWORDS, Setter};
+use super::values::{LogLevel, RekeyLimit, ValueError};
 use super::words::{Line, SyntaxError};
-use crate::kex::{Preferences, Preset};
+use crate::kex::Preset;
 
 /// `StrictHostKeyChecking`: what happens with a host key that is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +36,21 @@ pub enum StrictHostKeyChecking {
 pub struct Options {
     /// Not OpenSSH's: which of our lists of algorithms the edits below begin with.
     pub algorithm_preset: Option<Preset>,
+    pub address_family: Option<AddressFamily>,
     pub batch_mode: Option<bool>,
+    pub bind_address: Option<String>,
     pub ciphers: Option<String>,
+    pub clear_all_forwardings: Option<bool>,
     pub compression: Option<bool>,
     pub connect_timeout: Option<Duration>,
+    pub enable_escape_commandline: Option<bool>,
+    pub escape_char: Option<EscapeChar>,
+    pub exit_on_forward_failure: Option<bool>,
+    pub fork_after_authentication: Option<bool>,
+    pub forward_agent: Option<ForwardAgent>,
+    pub forward_x11: Option<bool>,
+    pub forward_x11_trusted: Option<bool>,
+    pub gateway_ports: Option<bool>,
     pub global_known_hosts_files: Option<Vec<String>>,
     pub host_key_algorithms: Option<String>,
     pub host_key_alias: Option<String>,
@@ -44,22 +58,40 @@ pub struct Options {
     pub identities_only: Option<bool>,
     pub identity_files: Vec<String>,
     pub kex_algorithms: Option<String>,
+    /// `LocalForward` and `DynamicForward`, in their order.
+    pub local_forwards: Vec<ForwardSpec>,
     pub log_level: Option<LogLevel>,
     pub macs: Option<String>,
     pub number_of_password_prompts: Option<u32>,
     pub password_authentication: Option<bool>,
+    pub permit_remote_open: Option<PermitRemoteOpen>,
     pub port: Option<u16>,
+    /// Everything behind the keyword, for the user's shell; `none` once jump hosts were named.
+    pub proxy_command: Option<String>,
+    /// In the order they are passed; empty for `none`.
+    pub proxy_jump: Option<Vec<JumpHost>>,
     pub pubkey_authentication: Option<bool>,
     pub rekey_limit: Option<RekeyLimit>,
+    pub remote_forwards: Vec<ForwardSpec>,
+    pub request_tty: Option<RequestTty>,
     pub required_rsa_size: Option<usize>,
+    /// Patterns of names.
+    pub send_env: Vec<String>,
     pub server_alive_count_max: Option<u32>,
     pub server_alive_interval: Option<Duration>,
+    pub session_type: Option<SessionType>,
     pub set_env: Vec<(String, String)>,
+    pub stdin_null: Option<bool>,
+    pub stream_local_bind_mask: Option<u32>,
+    pub stream_local_bind_unlink: Option<bool>,
     pub strict_host_key_checking: Option<StrictHostKeyChecking>,
+    pub tunnel: Option<Tunnel>,
+    pub tunnel_device: Option<TunnelDevice>,
     pub user: Option<String>,
     pub user_known_hosts_files: Option<Vec<String>>,
     pub version_addendum: Option<String>,
     pub warn_weak_crypto: Option<bool>,
+    pub x_auth_location: Option<String>,
 }
 
 /// What is wrong with a setting.
@@ -99,103 +131,21 @@ pub enum OptionError {
     TooLarge,
 }
 
-type Setter = fn(&mut Options, &[String]) -> Result<(), ValueError>;
-
-/// Every keyword this client knows, in OpenSSH's spelling, in alphabetical order.
-pub const KEYWORDS: &[(&str, Setter)] = &[
-    ("AlgorithmPreset", |to, from| {
-        first(&mut to.algorithm_preset, from, preset)
-    }),
-    ("BatchMode", |to, from| first(&mut to.batch_mode, from, yes_no)),
-    ("Ciphers", |to, from| {
-        first(&mut to.ciphers, from, |list| {
-            algorithms(list, Preferences::edit_ciphers)
-        })
-    }),
-    ("Compression", |to, from| first(&mut to.compression, from, yes_no)),
-    ("ConnectTimeout", |to, from| {
-        first(&mut to.connect_timeout, from, timeout)
-    }),
-    ("GlobalKnownHostsFile", |to, from| {
-        files(&mut to.global_known_hosts_files, from)
-    }),
-    ("HostKeyAlgorithms", |to, from| {
-        first(&mut to.host_key_algorithms, from, |list| {
-            algorithms(list, Preferences::edit_host_keys)
-        })
-    }),
-    ("HostKeyAlias", |to, from| {
-        first(&mut to.host_key_alias, from, text)
-    }),
-    ("HostName", |to, from| first(&mut to.host_name, from, text)),
-    ("IdentitiesOnly", |to, from| {
-        first(&mut to.identities_only, from, yes_no)
-    }),
-    ("IdentityFile", |to, from| {
-        to.identity_files.extend(from.iter().cloned());
-        Ok(())
-    }),
-    ("KexAlgorithms", |to, from| {
-        first(&mut to.kex_algorithms, from, |list| {
-            algorithms(list, Preferences::edit_kex)
-        })
-    }),
-    ("LogLevel", |to, from| first(&mut to.log_level, from, log_level)),
-    ("MACs", |to, from| {
-        first(&mut to.macs, from, |list| {
-            algorithms(list, Preferences::edit_macs)
-        })
-    }),
-    ("NumberOfPasswordPrompts", |to, from| {
-        first(&mut to.number_of_password_prompts, from, count)
-    }),
-    ("PasswordAuthentication", |to, from| {
-        first(&mut to.password_authentication, from, yes_no)
-    }),
-    ("Port", |to, from| first(&mut to.port, from, port)),
-    ("PubkeyAuthentication", |to, from| {
-        first(&mut to.pubkey_authentication, from, yes_no)
-    }),
-    ("RekeyLimit", |to, from| {
-        let limit = rekey_limit(from)?;
-        to.rekey_limit = Some(to.rekey_limit.map_or(limit, |first| first.or_later(limit)));
-        Ok(())
-    }),
-    ("RequiredRSASize", |to, from| {
-        first(&mut to.required_rsa_size, from, bits)
-    }),
-    ("ServerAliveCountMax", |to, from| {
-        first(&mut to.server_alive_count_max, from, count)
-    }),
-    ("ServerAliveInterval", |to, from| {
-        first(&mut to.server_alive_interval, from, timeout)
-    }),
-    ("SetEnv", |to, from| set_env(&mut to.set_env, from)),
-    ("StrictHostKeyChecking", |to, from| {
-        first(&mut to.strict_host_key_checking, from, strictness)
-    }),
-    ("User", |to, from| first(&mut to.user, from, text)),
-    ("UserKnownHostsFile", |to, from| {
-        files(&mut to.user_known_hosts_files, from)
-    }),
-    ("VersionAddendum", |to, from| {
-        let text = version_addendum(from)?;
-        to.version_addendum.get_or_insert(text);
-        Ok(())
-    }),
-    ("WarnWeakCrypto", |to, from| {
-        first(&mut to.warn_weak_crypto, from, warn_weak_crypto)
-    }),
-];
-
 /// Keywords that take more than one argument.
-const LISTS: [&str; 5] = [
+const LISTS: [&str; 9] = [
     "GlobalKnownHostsFile",
+    "LocalForward",
+    "PermitRemoteOpen",
     "RekeyLimit",
+    "RemoteForward",
+    "SendEnv",
     "SetEnv",
     "UserKnownHostsFile",
     "VersionAddendum",
 ];
+
+/// Keywords whose one argument is the rest of the line, as it stands.
+const RAW: [&str; 2] = ["ProxyCommand", "ProxyJump"];
 
 impl Options {
     /// Takes one setting over; a value that is set already stays.
@@ -204,13 +154,19 @@ impl Options {
     /// A keyword that is not known, and a value that is not of its form.
     pub fn set(&mut self, line: &Line) -> Result<(), OptionError> {
         let (keyword, setter) = check_keyword(&line.keyword)?;
-        match line.arguments.as_slice() {
+        let rest = [line.rest.clone()];
+        let arguments = if RAW.contains(&keyword) && !line.rest.is_empty() {
+            &rest
+        } else {
+            line.arguments.as_slice()
+        };
+        match arguments {
             [] => return Err(OptionError::NoValue(keyword.to_owned())),
             [_] => {}
             _ if LISTS.contains(&keyword) => {}
             _ => return Err(OptionError::TooManyValues(keyword.to_owned())),
         }
-        setter(self, &line.arguments).map_err(|error| OptionError::Value { keyword, error })
+        setter(self, arguments).map_err(|error| OptionError::Value { keyword, error })
     }
 }
 
@@ -223,96 +179,6 @@ pub(super) fn check_keyword(name: &str) -> Result<(&'static str, Setter), Option
         name: name.to_owned(),
         suggestion: crate::kex::nearest(name, KEYWORDS.iter().map(|(keyword, _)| *keyword)),
     })
-}
-
-fn first<T>(
-    place: &mut Option<T>,
-    arguments: &[String],
-    parse: fn(&str) -> Result<T, ValueError>,
-) -> Result<(), ValueError> {
-    let value = parse(arguments.first().map(String::as_str).unwrap_or_default())?;
-    place.get_or_insert(value);
-    Ok(())
-}
-
-fn wrong(value: &str, wanted: &'static str) -> ValueError {
-    ValueError {
-        value: value.to_owned(),
-        wanted: wanted.into(),
-    }
-}
-
-fn text(value: &str) -> Result<String, ValueError> {
-    if value.is_empty() {
-        Err(wrong(value, "a value"))
-    } else {
-        Ok(value.to_owned())
-    }
-}
-
-fn preset(value: &str) -> Result<Preset, ValueError> {
-    value.parse().map_err(|_| wrong(value, "narrow, wide or legacy"))
-}
-
-fn port(value: &str) -> Result<u16, ValueError> {
-    value
-        .parse()
-        .ok()
-        .filter(|port| *port != 0)
-        .ok_or_else(|| wrong(value, "a port from 1 to 65535"))
-}
-
-fn count(value: &str) -> Result<u32, ValueError> {
-    value.parse().map_err(|_| wrong(value, "a whole number"))
-}
-
-fn bits(value: &str) -> Result<usize, ValueError> {
-    value.parse().map_err(|_| wrong(value, "a whole number"))
-}
-
-fn timeout(value: &str) -> Result<Duration, ValueError> {
-    if value.eq_ignore_ascii_case("none") {
-        Ok(Duration::ZERO)
-    } else {
-        seconds(value)
-    }
-}
-
-fn files(place: &mut Option<Vec<String>>, arguments: &[String]) -> Result<(), ValueError> {
-    place.get_or_insert_with(|| match arguments {
-        [only] if only.eq_ignore_ascii_case("none") => Vec::new(),
-        names => names.to_vec(),
-    });
-    Ok(())
-}
-
-fn set_env(place: &mut Vec<(String, String)>, arguments: &[String]) -> Result<(), ValueError> {
-    let pairs: Vec<_> = arguments
-        .iter()
-        .map(|argument| {
-            argument
-                .split_once('=')
-                .ok_or_else(|| wrong(argument, "of the form NAME=value"))
-        })
-        .collect::<Result<_, _>>()?;
-    if place.is_empty() {
-        place.extend(
-            pairs
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        );
-    }
-    Ok(())
-}
-
-fn strictness(value: &str) -> Result<StrictHostKeyChecking, ValueError> {
-    match value.to_ascii_lowercase().as_str() {
-        "yes" | "true" => Ok(StrictHostKeyChecking::Yes),
-        "ask" => Ok(StrictHostKeyChecking::Ask),
-        "accept-new" => Ok(StrictHostKeyChecking::AcceptNew),
-        "no" | "off" | "false" => Ok(StrictHostKeyChecking::No),
-        _ => Err(wrong(value, "yes, no, ask, off or accept-new")),
-    }
 }
 
 #[cfg(test)]
@@ -328,6 +194,31 @@ mod tests {
     fn every_keyword_takes_a_value_and_keeps_the_first() {
         let mut options = Options::default();
         for (text, second) in [
+            ("AddressFamily inet", "AddressFamily inet6"),
+            ("BindAddress 127.0.0.1", "BindAddress ::1"),
+            ("ClearAllForwardings yes", "ClearAllForwardings no"),
+            ("EnableEscapeCommandline yes", "EnableEscapeCommandline no"),
+            ("EscapeChar ^B", "EscapeChar none"),
+            ("ExitOnForwardFailure yes", "ExitOnForwardFailure no"),
+            ("ForkAfterAuthentication yes", "ForkAfterAuthentication no"),
+            ("ForwardAgent /run/agent", "ForwardAgent no"),
+            ("ForwardX11 yes", "ForwardX11 no"),
+            ("ForwardX11Trusted yes", "ForwardX11Trusted no"),
+            ("GatewayPorts yes", "GatewayPorts no"),
+            ("PermitRemoteOpen a:1 b:*", "PermitRemoteOpen any"),
+            ("ProxyCommand nc \"%h\" %p # all", "ProxyCommand none"),
+            ("RequestTTY force", "RequestTTY no"),
+            ("SessionType none", "SessionType default"),
+            ("StdinNull yes", "StdinNull no"),
+            ("StreamLocalBindMask 0117", "StreamLocalBindMask 0177"),
+            ("StreamLocalBindUnlink yes", "StreamLocalBindUnlink no"),
+            ("Tunnel ethernet", "Tunnel no"),
+            ("TunnelDevice 0:any", "TunnelDevice 1"),
+            ("XAuthLocation /x", "XAuthLocation /y"),
+            // The same forward twice is one.
+            ("LocalForward 8080 host:80", "LocalForward 8080 host:80"),
+            ("DynamicForward 1080", "DynamicForward 1080"),
+            ("RemoteForward 0 host:80", "RemoteForward 0 host:80"),
             ("AlgorithmPreset narrow", "AlgorithmPreset legacy"),
             ("BatchMode yes", "BatchMode no"),
             ("Ciphers aes128-ctr", "Ciphers aes*"),

@@ -17,7 +17,7 @@ pub struct ValueError {
     pub wanted: Cow<'static, str>,
 }
 
-fn wrong(value: &str, wanted: impl Into<Cow<'static, str>>) -> ValueError {
+pub(super) fn wrong(value: &str, wanted: impl Into<Cow<'static, str>>) -> ValueError {
     ValueError {
         value: value.to_owned(),
         wanted: wanted.into(),

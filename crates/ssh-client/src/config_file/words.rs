@@ -9,6 +9,8 @@ pub struct Line {
     pub keyword: String,
     /// Its arguments, with their quotes taken off.
     pub arguments: Vec<String>,
+    /// All that stands behind the keyword, with its quotes: what a keyword takes whose value is a command.
+    pub rest: String,
 }
 
 /// What breaks the line form.
@@ -39,6 +41,7 @@ pub fn split_line(line: &str) -> Result<Option<Line>, SyntaxError> {
     Ok(Some(Line {
         keyword,
         arguments: split_arguments(rest)?,
+        rest: rest.trim_start().to_owned(),
     }))
 }
 

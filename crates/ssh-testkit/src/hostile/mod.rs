@@ -13,6 +13,7 @@
 //!
 //! The tests are in `tests/hostile/`, one for each row of the list of attacks, named by the row.
 
+pub mod channels;
 pub mod login;
 pub mod packet;
 mod peer;

@@ -43,6 +43,16 @@ impl Tcp {
         Self::over(listener.accept()?.0)
     }
 
+    /// Waits so long for what has to come, for those who never ask for what does not.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn patient(self, patience: Duration) -> std::io::Result<Self> {
+        self.stream.set_read_timeout(Some(patience))?;
+        self.stream.set_write_timeout(Some(patience))?;
+        Ok(self)
+    }
+
     fn over(stream: TcpStream) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;

@@ -11,9 +11,12 @@
     reason = "a test says what must be true by panicking"
 )]
 
+mod channels;
 mod compression;
+mod doors;
 mod groups;
 mod identification;
+mod lives;
 mod login;
 mod order;
 mod packets;

@@ -116,7 +116,13 @@ fn words_that_are_not_understood() {
         (&["ssh", "-E", "/nowhere/log", "host"], &["/nowhere/log"]),
         (&["ssh"], &["usage:"]),
         (&["ssh", "-s", "host"], &["subsystem"]),
-        (&["ssh", "-oProxyCommand=x y", "host"], &["ProxyCommand"]),
+        (
+            &["ssh", "-L", "8080:host", "host"],
+            &["Bad local forwarding specification '8080:host'"],
+        ),
+        (&["ssh", "-oLocalForward=8080", "host"], &["LocalForward", "8080"]),
+        (&["ssh", "-oProxyJump=-x", "host"], &["ProxyJump", "-x"]),
+        (&["ssh", "-oEscapeChar=ab", "host"], &["EscapeChar", "ab"]),
         (&["ssh", "--", "-oPort=1"], &["-oPort=1"]),
     ] {
         assert_failed(run(&mut bowline(words)), expected);
@@ -235,6 +241,7 @@ fn a_server_s_goodbye_is_shown_with_its_reason_and_steers_no_terminal() {
         let option = format!("Port={}", goodbye(reason, words));
         let finished = run(&mut bowline(&[
             "ssh",
+            "-T",
             "-o",
             &option,
             "-o",

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  ssh      bowline ssh  ──▶ OpenSSH's sshd, bowline sshd
+//!  session, stdio_forward   bowline ssh: variables, terminals, the background, -W
 //!  sftp     bowline sftp ──▶ OpenSSH's sshd, bowline sshd
 //!  sshd     OpenSSH's ssh and sftp ──▶ bowline sshd
 //!  audit    ssh-audit ──▶ bowline sshd
@@ -32,8 +33,10 @@ mod errors;
 mod host_keys;
 mod keygen;
 mod liveness;
+mod session;
 mod sftp;
 mod ssh;
 mod sshd;
 mod sshd_settings;
+mod stdio_forward;
 mod terminal;

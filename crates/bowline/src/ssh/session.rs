@@ -1,0 +1,155 @@
+//! The remote program: what is started, whether it gets a terminal, and our standard streams on its own.
+
+use std::io::{stderr, stdin, stdout};
+
+use ssh_client::config_file::{Options, RequestTty, SessionType};
+use ssh_client::{Client, ExitStatus, Process};
+
+use super::FAILED;
+use super::environment;
+use crate::client::Plan;
+use crate::stdio::{Out, drain, end, pump_in};
+use crate::terminal::{complain, harmless, harmless_name};
+
+/// Whether the remote program gets a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tty {
+    /// None was asked for.
+    No,
+    /// One was, and our standard input is none.
+    NotHere,
+    /// It does.
+    Yes,
+}
+
+/// Decides it as ssh(1) does: a shell gets one unless told otherwise, a command only if told so.
+pub(super) fn tty(options: &Options, has_command: bool, stdin_is_terminal: bool) -> Tty {
+    let request = options.request_tty.unwrap_or_default();
+    let wanted = match request {
+        RequestTty::No => false,
+        RequestTty::Yes | RequestTty::Force => true,
+        RequestTty::Auto => !has_command,
+    };
+    let has_session = options.session_type != Some(SessionType::None);
+    let here = stdin_is_terminal && options.stdin_null != Some(true);
+    match (wanted && has_session, here || request == RequestTty::Force) {
+        (false, _) => Tty::No,
+        (true, false) => Tty::NotHere,
+        (true, true) => Tty::Yes,
+    }
+}
+
+/// Starts the program. No further session will be asked for, and the server is told so.
+pub(super) async fn start(plan: &Plan, client: &Client, command: &[u8]) -> Result<Process, String> {
+    let tell = |error: ssh_client::Error| harmless(&error.to_string());
+    let mut wanted = match (plan.options.session_type, command.is_empty()) {
+        (Some(SessionType::Subsystem), _) => client.subsystem(String::from_utf8_lossy(command).into_owned()),
+        (_, true) => client.shell(),
+        (_, false) => client.exec(command),
+    };
+    for (name, value) in environment::to_send(&plan.options, std::env::vars_os()) {
+        wanted = wanted.env(name, value);
+    }
+    let process = wanted.spawn().await.map_err(tell)?;
+    for name in process.refused_env() {
+        tracing::debug!("the server did not take the variable {}", harmless_name(name));
+    }
+    Ok(process)
+}
+
+/// Our output streams, taken before anything may put others in their place.
+pub(super) struct Outputs {
+    out: Out,
+    err: Out,
+}
+
+impl Outputs {
+    pub(super) fn take() -> Result<Self, String> {
+        Ok(Self {
+            out: Out::start(stdout()).map_err(|error| format!("stdout: {error}"))?,
+            err: Out::start(stderr()).map_err(|error| format!("stderr: {error}"))?,
+        })
+    }
+}
+
+/// Connects the remote program's streams with ours until it has ended and all it said is written.
+pub(super) async fn attend(
+    process: Process,
+    outputs: Outputs,
+    null_input: bool,
+) -> Result<ExitStatus, String> {
+    let Process {
+        stdin: remote_in,
+        stdout: remote_out,
+        stderr: remote_err,
+        mut control,
+        ..
+    } = process;
+    let output = drain(remote_out, outputs.out);
+    let errors = drain(remote_err, outputs.err);
+    let input = async move {
+        if null_input {
+            return end(remote_in).await;
+        }
+        pump_in(stdin(), remote_in).await
+    };
+    let input = tokio::spawn(input);
+    let ended = async { control.wait().await.map_err(|error| harmless(&error.to_string())) };
+    let (status, output, errors) = tokio::join!(ended, output, errors);
+    // What a terminal still types belongs to nobody once the program has ended.
+    input.abort();
+    output.map_err(|error| format!("writing to standard output: {error}"))?;
+    errors.map_err(|error| format!("writing to standard error: {error}"))?;
+    status
+}
+
+/// The remote program's own status, as far as a status of this system can say it.
+pub(super) fn exit_code(status: &ExitStatus, quiet: bool) -> u8 {
+    match status {
+        ExitStatus::Code(code) => u8::try_from(code & 0xff).unwrap_or(FAILED),
+        ExitStatus::Signal(signal) => {
+            if !quiet {
+                complain(&harmless(&format!(
+                    "the remote program was ended by SIG{}",
+                    signal.name
+                )));
+            }
+            FAILED
+        }
+        ExitStatus::None => FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_asked_for_as_ssh_does() {
+        use RequestTty::{Auto, Force, No, Yes};
+        for (request, has_command, is_terminal, expected) in [
+            (None, false, true, Tty::Yes),
+            (None, true, true, Tty::No),
+            (None, false, false, Tty::NotHere),
+            (None, true, false, Tty::No),
+            (Some(Auto), false, true, Tty::Yes),
+            (Some(Yes), true, true, Tty::Yes),
+            (Some(Yes), true, false, Tty::NotHere),
+            (Some(Force), true, false, Tty::Yes),
+            (Some(No), false, true, Tty::No),
+        ] {
+            let mut options = Options {
+                request_tty: request,
+                ..Options::default()
+            };
+            let found = tty(&options, has_command, is_terminal);
+            assert_eq!(found, expected, "{request:?} {has_command} {is_terminal}");
+            options.stdin_null = Some(true);
+            if expected == Tty::Yes && request != Some(Force) {
+                assert_eq!(tty(&options, has_command, is_terminal), Tty::NotHere);
+            }
+            options.session_type = Some(SessionType::None);
+            assert_eq!(tty(&options, has_command, is_terminal), Tty::No);
+        }
+    }
+}
