@@ -22,6 +22,8 @@ apt_packages() {
   have plink && have puttygen || wanted+=(putty-tools)
   [ -x /usr/sbin/tinysshd ] || wanted+=(tinysshd)
   python3 -c 'import ctypes; ctypes.CDLL("libssh.so.4")' 2>/dev/null || wanted+=(libssh-4)
+  have tmux || wanted+=(tmux)
+  have vi || wanted+=(vim-tiny)
   have cc || wanted+=(build-essential)
   have python3 || wanted+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3-venv python3-pip)

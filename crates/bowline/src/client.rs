@@ -235,6 +235,11 @@ impl Plan {
         format!("{}@{}", self.user, self.host)
     }
 
+    /// The host's name, after `HostName`.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Whether anything but errors is to be said.
     pub(crate) fn is_quiet(&self) -> bool {
         let level = self.options.log_level;

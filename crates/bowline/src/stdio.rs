@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::process::{Signal, getpid, kill_process};
 use ssh_client::tokio_driver::ChannelReader;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -129,6 +130,15 @@ pub(crate) async fn drain(mut from: ChannelReader, mut to: Out) -> io::Result<()
 /// Ends a remote program's input at once.
 pub(crate) async fn end(mut input: impl AsyncWrite + Unpin) -> io::Result<()> {
     let _ = input.shutdown().await;
+    Ok(())
+}
+
+/// Stops this program, as `^Z` does, until somebody goes on with it.
+///
+/// # Errors
+/// The system does not send the signal.
+pub(crate) fn suspend() -> io::Result<()> {
+    kill_process(getpid(), Signal::TSTP)?;
     Ok(())
 }
 

@@ -9,6 +9,8 @@
 mod arguments;
 mod background;
 mod environment;
+mod escapes;
+mod interactive;
 mod query;
 mod session;
 mod stdio_forward;
@@ -17,15 +19,17 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, stdin};
 use std::process::ExitCode;
 
-use ssh_client::Client;
 use ssh_client::channel::{GlobalRequest, NO_MORE_SESSIONS};
 use ssh_client::config_file::{ForwardAgent, Options, SessionType, Tunnel};
+use ssh_client::terminal::LocalTerminal;
+use ssh_client::{Client, Process};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::arguments::{Arguments, Wanted};
+use self::interactive::{Ending, Interaction};
 use self::session::{Outputs, Tty};
 use crate::client::{Plan, plan};
-use crate::terminal::{complain, harmless, print};
+use crate::terminal::{complain, harmless, print, print_error};
 
 /// The exit status for this program's own failures, as in ssh(1).
 const FAILED: u8 = 255;
@@ -129,6 +133,7 @@ impl Work {
         if tty == Tty::NotHere && !plan.is_quiet() {
             complain("Pseudo-terminal will not be allocated because stdin is not a terminal.");
         }
+        let null_input = plan.options.stdin_null == Some(true) || self.lets_go.is_some();
         let client = plan.connect().await?;
         if plan.options.session_type == Some(SessionType::None) {
             no_more_sessions(&client);
@@ -136,14 +141,44 @@ impl Work {
             let why = client.closed().await;
             return Err(harmless(&format!("{}: {why}", client.address())));
         }
-        let process = session::start(plan, &client, command).await?;
+        let terminal = LocalTerminal::stdio()
+            .ok()
+            .filter(|_| tty == Tty::Yes && !null_input);
+        let wanted = (tty == Tty::Yes).then(|| session::terminal(&plan.options, terminal.as_ref()));
+        let process = session::start(plan, &client, command, wanted.transpose()?).await?;
         no_more_sessions(&client);
+        if let Some(terminal) = &terminal {
+            return self.interact(&client, terminal, process).await;
+        }
         let outputs = Outputs::take()?;
         self.let_go()?;
-        let null_input = plan.options.stdin_null == Some(true) || self.lets_go.is_some();
         let status = session::attend(process, outputs, null_input).await?;
         client.disconnect().await;
         Ok(session::exit_code(&status, plan.is_quiet()))
+    }
+
+    /// With a person at our terminal.
+    async fn interact(
+        &self,
+        client: &Client,
+        terminal: &LocalTerminal,
+        process: Process,
+    ) -> Result<u8, String> {
+        let plan = &self.plan;
+        let interaction = Interaction {
+            plan,
+            client,
+            terminal,
+        };
+        let ending = interaction.run(process).await?;
+        client.disconnect().await;
+        if !plan.is_quiet() {
+            print_error(&format!("Connection to {} closed.\r\n", plan.host()));
+        }
+        Ok(match ending {
+            Ending::Program(status) => session::exit_code(&status, plan.is_quiet()),
+            Ending::Disconnected => FAILED,
+        })
     }
 
     async fn forward_stdio(&self, target: &ssh_client::config_file::ForwardListen) -> Result<u8, String> {

@@ -3,6 +3,7 @@
 use std::io::{stderr, stdin, stdout};
 
 use ssh_client::config_file::{Options, RequestTty, SessionType};
+use ssh_client::terminal::{LocalTerminal, Terminal};
 use ssh_client::{Client, ExitStatus, Process};
 
 use super::FAILED;
@@ -39,8 +40,13 @@ pub(super) fn tty(options: &Options, has_command: bool, stdin_is_terminal: bool)
     }
 }
 
-/// Starts the program. No further session will be asked for, and the server is told so.
-pub(super) async fn start(plan: &Plan, client: &Client, command: &[u8]) -> Result<Process, String> {
+/// Starts the program, with a terminal like ours if it is to have one.
+pub(super) async fn start(
+    plan: &Plan,
+    client: &Client,
+    command: &[u8],
+    terminal: Option<Terminal>,
+) -> Result<Process, String> {
     let tell = |error: ssh_client::Error| harmless(&error.to_string());
     let mut wanted = match (plan.options.session_type, command.is_empty()) {
         (Some(SessionType::Subsystem), _) => client.subsystem(String::from_utf8_lossy(command).into_owned()),
@@ -50,11 +56,36 @@ pub(super) async fn start(plan: &Plan, client: &Client, command: &[u8]) -> Resul
     for (name, value) in environment::to_send(&plan.options, std::env::vars_os()) {
         wanted = wanted.env(name, value);
     }
+    if let Some(terminal) = terminal {
+        wanted = wanted.terminal_if_allowed(terminal);
+    }
     let process = wanted.spawn().await.map_err(tell)?;
+    if process.control.is_terminal_refused() {
+        complain("PTY allocation request failed on channel 0");
+    }
     for name in process.refused_env() {
         tracing::debug!("the server did not take the variable {}", harmless_name(name));
     }
     Ok(process)
+}
+
+/// The terminal the remote program is given: like ours, or, where ours is none and one is wanted all the same, of no size.
+/// `SetEnv` may name its kind.
+pub(super) fn terminal(options: &Options, local: Option<&LocalTerminal>) -> Result<Terminal, String> {
+    let mut terminal = match local {
+        Some(local) => local
+            .describe()
+            .map_err(|error| format!("the terminal: {error}"))?,
+        None => Terminal::new(std::env::var("TERM").unwrap_or_default(), 0, 0),
+    };
+    let set = options
+        .set_env
+        .iter()
+        .find(|(name, value)| name == "TERM" && !value.is_empty());
+    if let Some((_, term)) = set {
+        terminal.term.clone_from(term);
+    }
+    Ok(terminal)
 }
 
 /// Our output streams, taken before anything may put others in their place.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  ssh      bowline ssh  ──▶ OpenSSH's sshd, bowline sshd
+//!  tmux     bowline ssh in a person's terminal: an editor, a resize, escape characters
 //!  session, stdio_forward   bowline ssh: variables, terminals, the background, -W
 //!  sftp     bowline sftp ──▶ OpenSSH's sshd, bowline sshd
 //!  sshd     OpenSSH's ssh and sftp ──▶ bowline sshd
@@ -40,3 +41,4 @@ mod sshd;
 mod sshd_settings;
 mod stdio_forward;
 mod terminal;
+mod tmux;

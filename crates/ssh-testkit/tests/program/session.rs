@@ -139,3 +139,27 @@ fn what_fails_before_the_background_is_told_with_its_status() {
         "Cannot fork into background without a command to execute.\n"
     );
 }
+
+#[test]
+fn a_terminal_can_be_forced_and_refused() {
+    let Some(server) = openssh("") else { return };
+    let finished =
+        run(into(&server, &["-tt", "-o", "SetEnv=TERM=vt52"]).arg("tty >&2 && echo $TERM")).with_code(0);
+    // There is one stream, and its lines end as on a terminal.
+    let shown = finished.stdout_text();
+    assert!(
+        shown.starts_with("/dev/pts/") && shown.ends_with("\r\nvt52\r\n"),
+        "{finished}"
+    );
+    let finished = run(into(&server, &["-t"]).arg("tty")).with_code(1);
+    assert_eq!(finished.stdout_text(), "not a tty\n");
+    let Some(server) = openssh("PermitTTY no") else {
+        return;
+    };
+    let finished = run(into(&server, &["-o", "RequestTTY=force"]).arg("tty")).with_code(1);
+    assert_eq!(
+        finished.stderr_text(),
+        "PTY allocation request failed on channel 0\n"
+    );
+    assert_eq!(finished.stdout_text(), "not a tty\n");
+}

@@ -1,0 +1,130 @@
+//! A person at a terminal: keys there, a screen here, and the words that are for this program.
+
+use std::time::Duration;
+
+use ssh_client::terminal::{LocalTerminal, Typed};
+use ssh_client::{Client, ExitStatus, Process};
+use tokio::io::AsyncWriteExt;
+
+use super::escapes::{Command, Escapes};
+use crate::client::Plan;
+use crate::stdio;
+use crate::terminal::{harmless, print_error};
+
+/// The length of a break that a person asks for, as in ssh(1).
+const BREAK: Duration = Duration::from_secs(1);
+
+/// How it ended.
+pub(super) enum Ending {
+    /// The program did.
+    Program(ExitStatus),
+    /// The person did not want to wait for that.
+    Disconnected,
+}
+
+/// A person's session.
+pub(super) struct Interaction<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) client: &'a Client,
+    pub(super) terminal: &'a LocalTerminal,
+}
+
+impl Interaction<'_> {
+    /// Until the program ends or the person ends the connection.
+    pub(super) async fn run(&self, mut process: Process) -> Result<Ending, String> {
+        let mut escapes = Escapes::new(self.plan.options.escape_char.unwrap_or_default());
+        // What was typed behind a command and has not been looked at.
+        let mut typed = Vec::new();
+        loop {
+            let mut send = Vec::new();
+            let mut command = escapes.take(&mut typed, &mut send);
+            if !send.is_empty() && process.stdin.write_all(&send).await.is_err() {
+                tracing::debug!("the program reads no more keys");
+            }
+            if command.is_none() {
+                let ended = process.interact_with(self.terminal, |keys| {
+                    typed.append(keys);
+                    command = escapes.take(&mut typed, keys);
+                    command.map_or(Typed::Send, |_| Typed::Leave)
+                });
+                if let Some(status) = ended.await.map_err(|error| harmless(&error.to_string()))? {
+                    return Ok(Ending::Program(status));
+                }
+            }
+            if let Some(command) = command
+                && self.follow(command, &escapes, &process).await?
+            {
+                return Ok(Ending::Disconnected);
+            }
+        }
+    }
+
+    /// Does what was asked for; true if that was to end the connection.
+    async fn follow(&self, command: Command, escapes: &Escapes, process: &Process) -> Result<bool, String> {
+        let told = |letter: u8, text: &str| print_error(&format!("{}{text}\r\n", escapes.shown(letter)));
+        match command {
+            Command::Disconnect => {
+                told(b'.', "");
+                return Ok(true);
+            }
+            Command::Suspend => {
+                told(0x1a, " [suspended]");
+                stdio::suspend().map_err(|error| format!("suspending: {error}"))?;
+            }
+            Command::Break => {
+                told(b'B', "");
+                if !process.send_break(BREAK).await.unwrap_or(false) {
+                    print_error("The server did not pass the break on.\r\n");
+                }
+            }
+            Command::Rekey => {
+                told(b'R', "");
+                self.client
+                    .rekey()
+                    .map_err(|error| harmless(&error.to_string()))?;
+            }
+            Command::Information => {
+                told(b'I', "");
+                print_error(&self.information());
+            }
+            Command::Background => told(b'&', " [not available: a program cannot be split while it runs]"),
+            Command::Help => {
+                told(b'?', "");
+                print_error(&escapes.help());
+            }
+            Command::List => told(b'#', ""),
+            Command::Line => print_error("commandline disabled\r\n"),
+        }
+        Ok(false)
+    }
+
+    fn information(&self) -> String {
+        let negotiated = self.client.negotiated();
+        let end = |address: Option<std::net::SocketAddr>| {
+            address.map_or_else(|| "a stream".to_owned(), |address| address.to_string())
+        };
+        let lines = [
+            format!(
+                "server: {} ({})",
+                self.client.address(),
+                self.client.server_identification()
+            ),
+            format!("user: {}", self.client.user()),
+            format!(
+                "from {} to {}",
+                end(self.client.local_addr()),
+                end(self.client.peer_addr())
+            ),
+            format!(
+                "key exchange: {}, host key: {}",
+                negotiated.kex.name, negotiated.host_key.name
+            ),
+            format!("sent with {}", negotiated.outgoing),
+            format!("received with {}", negotiated.incoming),
+        ];
+        lines
+            .iter()
+            .map(|line| format!("{}\r\n", harmless(line)))
+            .collect()
+    }
+}

@@ -1,0 +1,274 @@
+//! `bowline ssh` as a person has it: in a terminal of tmux's, with an editor, another size, the escape characters and a
+//! terminal that is as it was afterwards.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use ssh_testkit::peers;
+
+use crate::bowline::Peer;
+
+/// A shell in a window of a tmux server of its own, which ends with this value.
+struct Screen {
+    tmux: PathBuf,
+    socket: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Screen {
+    /// A window of 80 columns and 24 rows; `None` where there is no tmux.
+    fn start() -> Option<Self> {
+        let tmux = peers::need("tmux")?;
+        let folder = tempfile::tempdir().unwrap();
+        let screen = Self {
+            tmux,
+            socket: folder.path().join("tmux"),
+            folder,
+        };
+        screen.tell(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            "80",
+            "-y",
+            "24",
+            "env PS1='here> ' HOME=/nonexistent bash --norc --noprofile",
+        ]);
+        screen.wait("here>");
+        Some(screen)
+    }
+
+    fn tell(&self, words: &[&str]) -> String {
+        let mut command = Command::new(&self.tmux);
+        command.arg("-S").arg(&self.socket).args(words).env_remove("TMUX");
+        command.env_remove("SSH_AUTH_SOCK").env("LC_ALL", "C.UTF-8");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{command:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Types text as it stands.
+    fn keys(&self, text: &str) {
+        self.tell(&["send-keys", "-l", text]);
+    }
+
+    /// Presses a key by its name.
+    fn press(&self, name: &str) {
+        self.tell(&["send-keys", name]);
+    }
+
+    /// Types a line.
+    fn line(&self, text: &str) {
+        self.keys(text);
+        self.press("Enter");
+    }
+
+    fn shown(&self) -> String {
+        self.tell(&["capture-pane", "-p"])
+    }
+
+    /// Waits until `text` is on the screen.
+    fn wait(&self, text: &str) {
+        self.wait_for(text, |shown| shown.contains(text));
+    }
+
+    fn wait_for(&self, what: &str, is_there: impl Fn(&str) -> bool) {
+        let begin = Instant::now();
+        loop {
+            let shown = self.shown();
+            if is_there(&shown) {
+                return;
+            }
+            assert!(
+                begin.elapsed() < Duration::from_secs(30),
+                "{what:?} is not shown:\n{shown}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn resize(&self, columns: &str, rows: &str) {
+        self.tell(&["resize-window", "-x", columns, "-y", rows]);
+    }
+
+    /// An empty screen with a new prompt at the beginning of a line, so that what is waited for is new.
+    fn clear(&self) {
+        self.tell(&["send-keys", "-R"]);
+        self.press("Enter");
+        self.wait_for("a prompt", |shown| shown.trim_end().ends_with('>'));
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = Command::new(&self.tmux)
+            .arg("-S")
+            .arg(&self.socket)
+            .arg("kill-server")
+            .output();
+    }
+}
+
+/// The words of a command line, for a shell.
+fn quoted(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words = words.map(|word| format!("'{}'", word.to_str().unwrap()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Starts a script that logs in, so that the line that is typed is short.
+fn log_in(screen: &Screen, peer: &Peer, options: &[&str]) {
+    let script = screen.file("login");
+    let line = format!("{}\n", quoted(&peer.client("ssh", options)));
+    std::fs::write(&script, line).unwrap();
+    screen.line(&format!(". {}", script.display()));
+    // Whatever prompt the account's shell has, from now on it is this one.
+    screen.wait_for("a shell", |shown| {
+        let last = shown.trim_end().lines().last().unwrap_or_default();
+        !last.starts_with("here>") && last.ends_with(['$', '#', '>'])
+    });
+    screen.line("PS1='there> '; export PS1");
+    screen.wait_for("the new prompt", |shown| {
+        shown
+            .trim_end()
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .starts_with("there>")
+    });
+}
+
+fn saved(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The servers that give terminals.
+fn servers() -> impl Iterator<Item = Peer> {
+    Peer::all().into_iter().filter(|peer| peer.name != "bowline sshd")
+}
+
+#[test]
+fn an_editor_a_resize_and_a_terminal_as_it_was() {
+    for peer in servers() {
+        let (Some(screen), Some(_)) = (Screen::start(), peers::need("vi")) else {
+            return;
+        };
+        let text = screen.file("text");
+        screen.line(&format!("stty -g > {}", screen.file("before").display()));
+        log_in(&screen, &peer, &[]);
+        screen.line("stty size; echo $TERM");
+        screen.wait("24 80\n");
+        screen.clear();
+        screen.line(&format!("vi -u NONE -n {}", text.display()));
+        // An editor marks the rows that are not in the file.
+        screen.wait_for("an editor's empty rows", |shown| {
+            shown.matches("\n~").count() > 18
+        });
+        screen.keys("iBetween two terminals");
+        screen.wait("Between two terminals");
+        screen.resize("100", "40");
+        screen.wait_for("a taller editor", |shown| shown.matches("\n~").count() > 34);
+        screen.press("Escape");
+        screen.line(":!stty size");
+        screen.wait("40 100");
+        screen.press("Enter");
+        screen.wait_for("the editor again", |shown| shown.matches("\n~").count() > 34);
+        screen.line(":wq");
+        screen.wait("there>");
+        screen.clear();
+        assert_eq!(saved(&text), "Between two terminals\n");
+        // A key with a meaning reaches the program there, not this one.
+        screen.line("cat");
+        screen.keys("some words");
+        screen.press("C-c");
+        screen.wait("^C");
+        screen.line("exit 3");
+        screen.wait("Connection to 127.0.0.1 closed.");
+        screen.line("echo status=$?");
+        screen.wait("status=3");
+        screen.line(&format!("stty -g > {}", screen.file("after").display()));
+        screen.line("echo done=$?");
+        screen.wait("done=0");
+        let before = saved(&screen.file("before"));
+        assert!(
+            !before.is_empty() && before == saved(&screen.file("after")),
+            "{}",
+            peer.name
+        );
+    }
+}
+
+#[test]
+fn escape_characters_are_for_this_program() {
+    for peer in servers() {
+        let Some(screen) = Screen::start() else { return };
+        screen.line(&format!("stty -g > {}", screen.file("before").display()));
+        let log = screen.file("log").display().to_string();
+        log_in(&screen, &peer, &["-v", "-E", &log]);
+        screen.keys("~?");
+        screen.wait("At the beginning of a line:");
+        screen.wait("~^Z");
+        screen.clear();
+        screen.keys("~I");
+        screen.wait("server: 127.0.0.1");
+        screen.wait("received with");
+        screen.clear();
+        screen.keys("~R");
+        screen.line("");
+        screen.line("echo still=$((1+1))");
+        screen.wait("still=2");
+        screen.clear();
+        // Elsewhere than at the beginning, and twice, it is what it is.
+        screen.line("echo a~.b");
+        screen.wait("\na~.b");
+        screen.line("~~.; echo $?");
+        screen.wait("127");
+        screen.clear();
+        screen.keys("~C");
+        screen.wait("commandline disabled");
+        screen.press("Enter");
+        screen.keys("~");
+        screen.press("C-z");
+        screen.wait("[suspended]");
+        screen.wait("Stopped");
+        screen.line("echo outside=$((2+2))");
+        screen.wait("outside=4");
+        screen.line("fg");
+        screen.press("Enter");
+        screen.line("echo inside=$((3+3))");
+        screen.wait("inside=6");
+        screen.keys("~.");
+        screen.wait("Connection to 127.0.0.1 closed.");
+        screen.line("echo status=$?");
+        screen.wait("status=255");
+        screen.line(&format!(
+            "stty -g > {}; echo done=$?",
+            screen.file("after").display()
+        ));
+        screen.wait("done=0");
+        assert_eq!(saved(&screen.file("before")), saved(&screen.file("after")));
+    }
+}
+
+#[test]
+fn another_escape_character_or_none() {
+    for peer in servers() {
+        let Some(screen) = Screen::start() else { return };
+        log_in(&screen, &peer, &["-e", "none"]);
+        screen.line("~.; echo $?");
+        screen.wait("127");
+        screen.line("exit");
+        screen.wait("here>");
+        screen.clear();
+        log_in(&screen, &peer, &["-o", "EscapeChar=%"]);
+        screen.keys("%.");
+        screen.wait("Connection to 127.0.0.1 closed.");
+    }
+}
