@@ -235,6 +235,11 @@ impl Plan {
         format!("{}@{}", self.user, self.host)
     }
 
+    /// What `%` and a letter stand for.
+    pub(crate) const fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     /// The host's name, after `HostName`.
     pub(crate) fn host(&self) -> &str {
         &self.host

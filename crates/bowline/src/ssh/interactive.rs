@@ -6,10 +6,12 @@ use ssh_client::terminal::{LocalTerminal, Typed};
 use ssh_client::{Client, ExitStatus, Process};
 use tokio::io::AsyncWriteExt;
 
+use super::command_line::{self, Wish};
 use super::escapes::{Command, Escapes};
+use super::forwards::Forwards;
 use crate::client::Plan;
 use crate::stdio;
-use crate::terminal::{harmless, print_error};
+use crate::terminal::{ask_line, harmless, print_error};
 
 /// The length of a break that a person asks for, as in ssh(1).
 const BREAK: Duration = Duration::from_secs(1);
@@ -27,11 +29,12 @@ pub(super) struct Interaction<'a> {
     pub(super) plan: &'a Plan,
     pub(super) client: &'a Client,
     pub(super) terminal: &'a LocalTerminal,
+    pub(super) forwards: &'a mut Forwards,
 }
 
 impl Interaction<'_> {
     /// Until the program ends or the person ends the connection.
-    pub(super) async fn run(&self, mut process: Process) -> Result<Ending, String> {
+    pub(super) async fn run(&mut self, mut process: Process) -> Result<Ending, String> {
         let mut escapes = Escapes::new(self.plan.options.escape_char.unwrap_or_default());
         // What was typed behind a command and has not been looked at.
         let mut typed = Vec::new();
@@ -60,7 +63,12 @@ impl Interaction<'_> {
     }
 
     /// Does what was asked for; true if that was to end the connection.
-    async fn follow(&self, command: Command, escapes: &Escapes, process: &Process) -> Result<bool, String> {
+    async fn follow(
+        &mut self,
+        command: Command,
+        escapes: &Escapes,
+        process: &Process,
+    ) -> Result<bool, String> {
         let told = |letter: u8, text: &str| print_error(&format!("{}{text}\r\n", escapes.shown(letter)));
         match command {
             Command::Disconnect => {
@@ -92,10 +100,43 @@ impl Interaction<'_> {
                 told(b'?', "");
                 print_error(&escapes.help());
             }
-            Command::List => told(b'#', ""),
-            Command::Line => print_error("commandline disabled\r\n"),
+            Command::List => {
+                told(b'#', "");
+                print_error(&self.forwards.list());
+            }
+            Command::Line if self.plan.options.enable_escape_commandline != Some(true) => {
+                print_error("commandline disabled\r\n");
+            }
+            Command::Line => self.command_line().await,
         }
         Ok(false)
+    }
+
+    /// Asks for a line and does what it says.
+    async fn command_line(&mut self) {
+        let asked = tokio::task::spawn_blocking(|| ask_line("\r\nssh> ")).await;
+        let line = asked.ok().flatten().unwrap_or_default();
+        let told = match command_line::parse(&line) {
+            Err(problem) => problem,
+            Ok(Wish::Nothing) => return,
+            Ok(Wish::Help) => return print_error(command_line::HELP),
+            Ok(Wish::Add(side, spec)) => match self.forwards.add(self.plan, self.client, side, &spec).await {
+                Ok(()) => "Forwarding port.",
+                Err(problem) => {
+                    print_error(&format!("{problem}\r\n"));
+                    "Port forwarding failed."
+                }
+            },
+            Ok(Wish::Cancel {
+                side,
+                is_dynamic,
+                listen,
+            }) => match self.forwards.cancel(self.plan, side, is_dynamic, &listen).await {
+                Ok(true) => "Canceled forwarding.",
+                Ok(false) | Err(_) => "Unknown port forwarding.",
+            },
+        };
+        print_error(&format!("{told}\r\n"));
     }
 
     fn information(&self) -> String {

@@ -8,8 +8,10 @@
 
 mod arguments;
 mod background;
+mod command_line;
 mod environment;
 mod escapes;
+mod forwards;
 mod interactive;
 mod query;
 mod session;
@@ -26,6 +28,7 @@ use ssh_client::{Client, Process};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::arguments::{Arguments, Wanted};
+use self::forwards::Forwards;
 use self::interactive::{Ending, Interaction};
 use self::session::{Outputs, Tty};
 use crate::client::{Plan, plan};
@@ -97,8 +100,6 @@ fn check(options: &Options, command: &[u8]) -> Result<(), String> {
     }
     let named = |is_named: bool, keyword| is_named.then_some(keyword);
     let missing = [
-        named(!options.local_forwards.is_empty(), "LocalForward"),
-        named(!options.remote_forwards.is_empty(), "RemoteForward"),
         named(options.proxy_command.is_some(), "ProxyCommand"),
         named(options.bind_address.is_some(), "BindAddress"),
         named(options.address_family.is_some(), "AddressFamily"),
@@ -135,6 +136,7 @@ impl Work {
         }
         let null_input = plan.options.stdin_null == Some(true) || self.lets_go.is_some();
         let client = plan.connect().await?;
+        let mut forwards = Forwards::start(plan, &client, false).await?;
         if plan.options.session_type == Some(SessionType::None) {
             no_more_sessions(&client);
             self.let_go()?;
@@ -148,11 +150,12 @@ impl Work {
         let process = session::start(plan, &client, command, wanted.transpose()?).await?;
         no_more_sessions(&client);
         if let Some(terminal) = &terminal {
-            return self.interact(&client, terminal, process).await;
+            return self.interact(&client, terminal, &mut forwards, process).await;
         }
         let outputs = Outputs::take()?;
         self.let_go()?;
         let status = session::attend(process, outputs, null_input).await?;
+        forwards.drain().await;
         client.disconnect().await;
         Ok(session::exit_code(&status, plan.is_quiet()))
     }
@@ -162,15 +165,20 @@ impl Work {
         &self,
         client: &Client,
         terminal: &LocalTerminal,
+        forwards: &mut Forwards,
         process: Process,
     ) -> Result<u8, String> {
         let plan = &self.plan;
-        let interaction = Interaction {
+        let mut interaction = Interaction {
             plan,
             client,
             terminal,
+            forwards,
         };
         let ending = interaction.run(process).await?;
+        if matches!(ending, Ending::Program(_)) {
+            forwards.drain().await;
+        }
         client.disconnect().await;
         if !plan.is_quiet() {
             print_error(&format!("Connection to {} closed.\r\n", plan.host()));
@@ -183,6 +191,7 @@ impl Work {
 
     async fn forward_stdio(&self, target: &ssh_client::config_file::ForwardListen) -> Result<u8, String> {
         let client = self.plan.connect().await?;
+        let _forwards = Forwards::start(&self.plan, &client, true).await?;
         let channel = stdio_forward::open(&client, target).await?;
         no_more_sessions(&client);
         let out = stdio_forward::output()?;

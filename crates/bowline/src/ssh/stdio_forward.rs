@@ -2,7 +2,6 @@
 
 use std::io::{stdin, stdout};
 
-use ssh_client::channel::DirectStreamlocal;
 use ssh_client::config_file::ForwardListen;
 use ssh_client::{Channel, Client};
 
@@ -14,18 +13,11 @@ pub(super) async fn open(client: &Client, target: &ForwardListen) -> Result<Chan
     let opened = match target {
         ForwardListen::Tcp { host, port } => {
             let host = host.as_deref().unwrap_or_default();
-            client
-                .direct_tcpip(host, *port)
-                .await
-                .map_err(|error| error.to_string())
+            client.direct_tcpip(host, *port).await
         }
-        ForwardListen::Path(path) => {
-            let wanted = DirectStreamlocal::new(path.as_bytes());
-            let opened = client.handle().open(wanted.into()).await;
-            opened.map_err(|error| format!("{}: {path}: {error}", client.address()))
-        }
+        ForwardListen::Path(path) => client.direct_streamlocal(path).await,
     };
-    opened.map_err(|problem| format!("{}\nstdio forwarding failed", harmless(&problem)))
+    opened.map_err(|error| format!("{}\nstdio forwarding failed", harmless(&error.to_string())))
 }
 
 /// Standard output, taken before anything may put another file in its place.

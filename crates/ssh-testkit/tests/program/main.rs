@@ -3,6 +3,7 @@
 //! ```text
 //!  ssh      bowline ssh  ──▶ OpenSSH's sshd, bowline sshd
 //!  tmux     bowline ssh in a person's terminal: an editor, a resize, escape characters
+//!  forwards   bowline ssh -L, -R, -D
 //!  session, stdio_forward   bowline ssh: variables, terminals, the background, -W
 //!  sftp     bowline sftp ──▶ OpenSSH's sshd, bowline sshd
 //!  sshd     OpenSSH's ssh and sftp ──▶ bowline sshd
@@ -31,6 +32,7 @@ mod bulk;
 #[path = "../interop/echo.rs"]
 mod echo;
 mod errors;
+mod forwards;
 mod host_keys;
 mod keygen;
 mod liveness;

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ssh_testkit::peers;
+use ssh_testkit::running::free_port;
 
 use crate::bowline::Peer;
 
@@ -52,7 +53,7 @@ impl Screen {
 
     /// Types text as it stands.
     fn keys(&self, text: &str) {
-        self.tell(&["send-keys", "-l", text]);
+        self.tell(&["send-keys", "-l", "--", text]);
     }
 
     /// Presses a key by its name.
@@ -270,5 +271,46 @@ fn another_escape_character_or_none() {
         log_in(&screen, &peer, &["-o", "EscapeChar=%"]);
         screen.keys("%.");
         screen.wait("Connection to 127.0.0.1 closed.");
+    }
+}
+
+#[test]
+fn forwards_are_listed_added_and_taken_away_by_a_line() {
+    for peer in servers() {
+        let Some(screen) = Screen::start() else { return };
+        let (target, first, second) = (crate::echo::start(), free_port(), free_port());
+        let local = format!("{first}:127.0.0.1:{target}");
+        log_in(
+            &screen,
+            &peer,
+            &["-L", &local, "-o", "EnableEscapeCommandline=yes"],
+        );
+        let takes = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        assert!(takes(first));
+        screen.keys("~#");
+        screen.wait(&format!("127.0.0.1 port {target}: "));
+        screen.clear();
+        for (line, answer) in [
+            (format!("-L{second}:127.0.0.1:{target}"), "Forwarding port."),
+            (format!("-KD{second}"), "Unknown port forwarding."),
+            (
+                format!("-L{second}:127.0.0.1:{target}"),
+                "Port forwarding failed.",
+            ),
+            ("-L1".to_owned(), "Bad local forwarding specification."),
+            ("-R0:127.0.0.1:1".to_owned(), "Forwarding port."),
+            (format!("-KL{first}"), "Canceled forwarding."),
+            ("help".to_owned(), "-KL[bind_address:]port"),
+        ] {
+            screen.keys("~C");
+            screen.wait("ssh>");
+            screen.line(&line);
+            screen.wait(answer);
+            screen.clear();
+        }
+        assert!(takes(second) && !takes(first));
+        screen.line("exit");
+        screen.wait("Connection to 127.0.0.1 closed.");
+        assert!(!takes(second));
     }
 }
