@@ -15,7 +15,6 @@ use crate::auth::client::Authenticator;
 use crate::auth::{Session, UserName};
 use crate::channel::{ChannelType, Connection};
 use crate::config::{Config, Timeouts, Warning};
-use crate::connect;
 use crate::credentials::{Credentials, Prepared};
 use crate::error::{Error, Phase};
 use crate::host_keys::{HostKeyError, HostKeys, Judge};
@@ -23,6 +22,7 @@ use crate::incoming::Registry;
 use crate::kex::{self, Handshake, HandshakeEvent, HostKeyOffer, Negotiated, Transport};
 use crate::keys::PublicKey;
 use crate::login::Login;
+use crate::route::{self, Ends};
 use crate::tokio_driver::{
     self, Channel, ChannelError, Handle, HandshakeError, OpenError, PingError, next_event, now, start,
     system_rng,
@@ -77,8 +77,7 @@ impl Client {
         credentials: Credentials,
     ) -> Result<Self, Error> {
         let attempt = Attempt::prepare(config, address.to_address()?, user, &host_keys, &credentials).await?;
-        let stream = connect::tcp(&attempt.address, config.timeouts.connect).await?;
-        let ends = (stream.peer_addr().ok(), stream.local_addr().ok());
+        let (stream, ends) = route::follow(config, &attempt.address).await?;
         attempt.establish(stream, ends).await
     }
 
@@ -134,12 +133,12 @@ impl Client {
         self.handle.extensions()
     }
 
-    /// The server's address and port; `None` over a stream of your own.
+    /// The server's address and port; `None` over a stream of your own, or another route than the direct one.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.about.peer_addr
     }
 
-    /// Our own address and port; `None` over a stream of your own.
+    /// Our own address and port; `None` where [`peer_addr`](Self::peer_addr) is.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.about.local_addr
     }
@@ -265,9 +264,6 @@ impl std::fmt::Debug for Client {
         write!(f, "Client({}@{})", self.about.user, self.about.address)
     }
 }
-
-/// The far and the near end of a TCP connection.
-type Ends = (Option<SocketAddr>, Option<SocketAddr>);
 
 /// A connection to be made, with its files read.
 struct Attempt<'a> {

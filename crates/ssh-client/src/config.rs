@@ -1,9 +1,12 @@
 //! Every choice of a client that has a good default: the small policies of the layers below, and the limits of time.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::connect::{AddressFamily, LocalEnd};
+use crate::route::Route;
 use crate::tokio_driver::Keepalive;
 use crate::{channel, kex};
 
@@ -17,6 +20,13 @@ use crate::{channel, kex};
 /// ```
 #[derive(Clone)]
 pub struct Config {
+    /// The way to the server.
+    pub route: Route,
+    /// The address of this machine that TCP connections to servers and proxies leave from (`BindAddress` of
+    /// `ssh_config(5)`); the system chooses unless set.
+    pub bind_address: Option<IpAddr>,
+    /// Which addresses of servers and proxies are used.
+    pub address_family: AddressFamily,
     /// Identification, algorithms, when to change keys, limits of the transport.
     pub transport: kex::Config,
     /// Whether the host key algorithms of the keys a host is known by are offered before the others, so that a host with
@@ -40,6 +50,9 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            route: Route::Direct,
+            bind_address: None,
+            address_family: AddressFamily::Any,
             transport: kex::Config::default(),
             known_host_keys_first: true,
             channels: channel::Config::default(),
@@ -52,9 +65,19 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    pub(crate) fn local_end(&self) -> LocalEnd {
+        LocalEnd {
+            bind: self.bind_address,
+            family: self.address_family,
+        }
+    }
+}
+
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Config")
+            .field("route", &self.route)
             .field("transport", &self.transport)
             .field("channels", &self.channels)
             .field("keepalive", &self.keepalive)

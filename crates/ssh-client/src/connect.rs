@@ -1,10 +1,10 @@
 //! From a host's name to a TCP connection: all its addresses, the next one tried when the last one takes its time.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::address::Address;
@@ -13,9 +13,40 @@ use crate::error::{Error, Phase};
 /// How long an address is given before the next one is tried beside it (RFC 8305 §5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
+/// Which of a host's addresses are used (`AddressFamily` of `ssh_config(5)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AddressFamily {
+    /// All of them.
+    #[default]
+    Any,
+    /// Those of IPv4.
+    Inet,
+    /// Those of IPv6.
+    Inet6,
+}
+
+/// Where a connection leaves from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LocalEnd {
+    pub(crate) bind: Option<IpAddr>,
+    pub(crate) family: AddressFamily,
+}
+
+impl LocalEnd {
+    /// Whether a connection to `address` can leave from here.
+    fn reaches(&self, address: &SocketAddr) -> bool {
+        let wanted = match self.family {
+            AddressFamily::Any => true,
+            AddressFamily::Inet => address.is_ipv4(),
+            AddressFamily::Inet6 => address.is_ipv6(),
+        };
+        wanted && self.bind.is_none_or(|bind| bind.is_ipv4() == address.is_ipv4())
+    }
+}
+
 /// Connects within `limit`, and sees to it that small packets leave at once.
-pub(crate) async fn tcp(address: &Address, limit: Duration) -> Result<TcpStream, Error> {
-    match tokio::time::timeout(limit, connect(address)).await {
+pub(crate) async fn tcp(address: &Address, limit: Duration, from: LocalEnd) -> Result<TcpStream, Error> {
+    match tokio::time::timeout(limit, connect(address, from)).await {
         Ok(result) => result,
         Err(_elapsed) => Err(Error::Timeout {
             address: address.clone(),
@@ -25,7 +56,7 @@ pub(crate) async fn tcp(address: &Address, limit: Duration) -> Result<TcpStream,
     }
 }
 
-async fn connect(address: &Address) -> Result<TcpStream, Error> {
+async fn connect(address: &Address, from: LocalEnd) -> Result<TcpStream, Error> {
     let addresses = match tokio::net::lookup_host((address.host.as_str(), address.port)).await {
         Ok(addresses) => addresses,
         Err(source) => {
@@ -35,10 +66,13 @@ async fn connect(address: &Address) -> Result<TcpStream, Error> {
             });
         }
     };
-    race(addresses, open).await.map_err(|source| Error::Connect {
-        address: address.clone(),
-        source,
-    })
+    let reached = addresses.filter(|address| from.reaches(address));
+    race(reached, move |address| open(address, from.bind))
+        .await
+        .map_err(|source| Error::Connect {
+            address: address.clone(),
+            source,
+        })
 }
 
 /// The first connection that stands, or the last failure.
@@ -72,14 +106,26 @@ where
     }
 }
 
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+async fn open(address: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
+    let stream = match bind {
+        None => TcpStream::connect(address).await?,
+        Some(bind) => {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            socket.bind(SocketAddr::new(bind, 0))?;
+            socket.connect(address).await?
+        }
+    };
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[tokio::test]
@@ -92,7 +138,9 @@ mod tests {
             host: "127.0.0.1".to_owned(),
             port: free.port(),
         };
-        let error = tcp(&address, Duration::from_secs(5)).await.unwrap_err();
+        let error = tcp(&address, Duration::from_secs(5), LocalEnd::default())
+            .await
+            .unwrap_err();
         assert!(matches!(&error, Error::Connect { .. }), "{error}");
         assert!(error.to_string().contains(&address.to_string()), "{error}");
     }
@@ -111,7 +159,7 @@ mod tests {
             if address == nowhere {
                 std::future::pending().await
             } else {
-                open(address).await
+                open(address, None).await
             }
         };
         let stream = race([refused, nowhere, alive].into_iter(), opener).await.unwrap();
@@ -121,6 +169,39 @@ mod tests {
 
     #[tokio::test]
     async fn no_address_at_all_is_an_error_too() {
-        assert!(race(std::iter::empty(), open).await.is_err());
+        assert!(
+            race(std::iter::empty(), |address| open(address, None))
+                .await
+                .is_err()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_connection_leaves_from_where_it_shall_and_goes_to_the_family_it_shall() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = Address {
+            host: "localhost".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        let limit = Duration::from_secs(5);
+        let from = |bind: Option<&str>, family| LocalEnd {
+            bind: bind.map(|bind| bind.parse().unwrap()),
+            family,
+        };
+        for (bind, family, leaves) in [
+            (Some("127.0.0.7"), AddressFamily::Any, "127.0.0.7"),
+            (None, AddressFamily::Inet, "127.0.0.1"),
+        ] {
+            let stream = tcp(&to, limit, from(bind, family)).await.unwrap();
+            assert_eq!(stream.local_addr().unwrap().ip().to_string(), leaves);
+        }
+        for (bind, family) in [
+            (None, AddressFamily::Inet6),
+            (Some("::1"), AddressFamily::Inet),
+            (Some("192.0.2.1"), AddressFamily::Any),
+        ] {
+            let refused = tcp(&to, limit, from(bind, family)).await;
+            assert!(matches!(refused, Err(Error::Connect { .. })), "{refused:?}");
+        }
     }
 }

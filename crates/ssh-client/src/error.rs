@@ -11,6 +11,7 @@ use crate::address::Address;
 use crate::credentials::CredentialError;
 use crate::host_keys::HostKeyError;
 use crate::output::Output;
+use crate::route::ProxyError;
 use crate::sftp::SftpError;
 use crate::tokio_driver::{self, ChannelError, OpenError};
 use crate::{auth, kex};
@@ -203,6 +204,32 @@ pub enum Error {
         bind: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// The program that leads to the server could not be started.
+    #[error("{address}: the proxy command {program}: {source}")]
+    ProxyCommand {
+        /// Where to.
+        address: Address,
+        /// The program.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A proxy gave no connection.
+    #[error("the proxy {proxy}: {source}")]
+    Proxy {
+        /// The proxy.
+        proxy: Address,
+        /// Why not.
+        source: ProxyError,
+    },
+    /// A server on the way failed: it could not be connected or logged in to, or leads no further.
+    #[error("on the way through {hop}: {source}")]
+    Hop {
+        /// The server on the way.
+        hop: Address,
+        /// What went wrong there.
+        source: Box<Error>,
     },
     /// The server's answer makes no sense.
     #[error("{address}: the answer to the request {request}: {problem}")]

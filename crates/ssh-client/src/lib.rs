@@ -40,12 +40,14 @@ mod incoming;
 mod login;
 mod output;
 mod process;
+mod route;
 pub mod sftp;
 pub mod terminal;
 
 pub use address::{Address, DEFAULT_PORT, ToAddress};
 pub use client::Client;
 pub use config::{Config, ShowBanner, ShowWarning, Timeouts, Warning};
+pub use connect::AddressFamily;
 pub use credentials::{CredentialError, Credentials, DEFAULT_KEY_FILES, MAX_QUESTIONS, PasswordQuestion};
 pub use error::{Error, Phase};
 pub use forward::{
@@ -55,6 +57,7 @@ pub use forward::{
 pub use host_keys::{Answer, HostKeyError, HostKeys, MAX_KNOWN_HOSTS_BYTES, UnknownHostKey};
 pub use output::{ExitStatus, Output};
 pub use process::{DEFAULT_OUTPUT_LIMIT, Exec, Process, ProcessControl, ProcessEvent};
+pub use route::{CommandError, Hop, MAX_HTTP_HEADER_BYTES, Proxy, ProxyCommand, ProxyError, Route};
 pub use sftp::Sftp;
 #[doc(no_inline)]
 pub use ssh_tokio::{self as tokio_driver, auth, channel, kex, keys, sftp as sftp_protocol, wire};

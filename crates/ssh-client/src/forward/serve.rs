@@ -20,7 +20,7 @@ use super::target::{Arrival, ForwardedStream, Target};
 use crate::address::Address;
 use crate::channel::{ChannelType, OpenFailureReason};
 use crate::client::Client;
-use crate::connect;
+use crate::connect::{self, LocalEnd};
 use crate::error::Error;
 use crate::tokio_driver::{Channel, IncomingOpen, relay};
 
@@ -342,7 +342,7 @@ impl Connection {
         self.accepted(&arrival).await?;
         Ok(match &self.plan.target {
             Target::Port(to) => Prepared::Tcp(
-                connect::tcp(to, self.client.connect_limit())
+                connect::tcp(to, self.client.connect_limit(), LocalEnd::default())
                     .await
                     .map_err(unreached)?,
             ),
@@ -357,7 +357,7 @@ impl Connection {
     /// Connects from here to where a connection at the server says.
     async fn proxy(&self, mut channel: Channel, arrival: Arrival) -> Result<(), Refusal> {
         let (asked, _) = self.asked(&mut channel, arrival).await?;
-        let stream = match connect::tcp(asked.to(), self.client.connect_limit()).await {
+        let stream = match connect::tcp(asked.to(), self.client.connect_limit(), LocalEnd::default()).await {
             Ok(stream) => stream,
             Err(error) => return Err(unreached(error).told(&asked, &mut channel).await),
         };

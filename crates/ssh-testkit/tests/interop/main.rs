@@ -11,7 +11,8 @@
 //!  security_keys    OpenSSH in both seats: keys of a FIDO device in software
 //!  rekey_trust      our client library     ──▶ our server library: a host key that changes
 //!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
-//!  openssh_server   our client library     ──▶ OpenSSH's sshd; openssh_server_forwards: forwards of every kind
+//!  openssh_server   our client library     ──▶ OpenSSH's sshd; openssh_server_forwards: forwards of every kind;
+//!                   openssh_server_routes: jump hosts, programs, proxies
 //!  python_clients   asyncssh, paramiko     ──▶ our server library
 //!  python_servers   our client library     ──▶ asyncssh
 //!  putty            plink                  ──▶ our server library
@@ -48,6 +49,7 @@ mod openssh_client_transfers;
 mod openssh_server;
 mod openssh_server_forwards;
 mod openssh_server_logins;
+mod openssh_server_routes;
 mod openssh_server_sftp;
 mod openssh_server_transfers;
 mod ours;
