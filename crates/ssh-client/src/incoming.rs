@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::address::Address;
-use crate::channel::{ChannelType, ForwardedTcpip, OpenFailureReason};
+use crate::channel::{AUTH_AGENT, ChannelType, ForwardedTcpip, OpenFailureReason};
 use crate::client::Client;
 use crate::error::Error;
 use crate::tokio_driver::{Handle, Incoming, IncomingOpen};
@@ -42,6 +42,10 @@ pub(crate) enum Expected {
     Tcpip(Address),
     /// Connections to a socket that was asked for.
     Streamlocal(Vec<u8>),
+    /// A session's programs ask for the agent.
+    Agent,
+    /// A session's programs ask for the display.
+    X11,
 }
 
 impl Expected {
@@ -50,6 +54,8 @@ impl Expected {
         match self {
             Self::SomeTcpip | Self::Tcpip(_) => "forwarded-tcpip",
             Self::SomeStreamlocal | Self::Streamlocal(_) => "forwarded-streamlocal@openssh.com",
+            Self::Agent => AUTH_AGENT,
+            Self::X11 => "x11",
         }
     }
 
@@ -62,6 +68,7 @@ impl Expected {
         match (self, opened) {
             (Self::Tcpip(wanted), ChannelType::ForwardedTcpip(opened)) => fits(wanted, opened),
             (Self::Streamlocal(wanted), ChannelType::ForwardedStreamlocal(opened)) => *wanted == opened.path,
+            (Self::Agent, ChannelType::AuthAgent) | (Self::X11, ChannelType::X11(_)) => true,
             _ => false,
         }
     }
@@ -164,6 +171,16 @@ impl Guest {
     /// The next channel that was expected; `None` when the connection is over.
     pub(crate) async fn next(&mut self) -> Option<IncomingOpen> {
         self.opens.recv().await
+    }
+
+    /// Whether nobody else expects the same.
+    pub(crate) fn is_alone(&self) -> bool {
+        let guests = self.registry.lock();
+        let Some((own, _)) = guests.expected.get(&self.id) else {
+            return false;
+        };
+        let same = guests.expected.values().filter(|(other, _)| other == own);
+        same.count() == 1
     }
 
     /// Says what exactly is expected; `false` if somebody else expects that already.

@@ -36,6 +36,11 @@ pub enum ListenOn {
     Server(Address),
     /// On a Unix socket of the server's side.
     ServerSocket(PathBuf),
+    /// Wherever the server has programs ask for the agent, once a session has asked for that
+    /// ([`ChannelRequest::AuthAgentReq`](crate::channel::ChannelRequest)).
+    Agent,
+    /// Wherever the server has programs ask for a display: see [`Client::forward_x11`], which knows the cookies.
+    X11,
 }
 
 impl ListenOn {
@@ -75,6 +80,10 @@ pub enum Listening {
     Server(Address),
     /// On a Unix socket of the server's side.
     ServerSocket(PathBuf),
+    /// Where programs at the server ask for the agent.
+    Agent,
+    /// Where programs at the server ask for a display.
+    X11,
 }
 
 impl fmt::Display for Listening {
@@ -84,6 +93,8 @@ impl fmt::Display for Listening {
             Self::HereSocket(path) => write!(f, "{}", path.display()),
             Self::Server(address) => write!(f, "{address} at the server"),
             Self::ServerSocket(path) => write!(f, "{} at the server", path.display()),
+            Self::Agent => f.write_str("the agent's socket at the server"),
+            Self::X11 => f.write_str("the display at the server"),
         }
     }
 }
@@ -214,8 +225,8 @@ pub(super) enum Source {
         UnixListener,
         #[allow(dead_code, reason = "it acts when it is dropped")] Placed,
     ),
-    /// The server listens, and the request tells it to stop.
-    Server(Guest, GlobalRequest),
+    /// The server listens, and the request, if there is one, tells it to stop.
+    Server(Guest, Option<GlobalRequest>),
 }
 
 /// A connection that came.
@@ -285,7 +296,12 @@ impl Source {
 
     /// The server listens, and what it opens comes to `guest`.
     pub(super) const fn server(guest: Guest, cancel: GlobalRequest) -> Self {
-        Self::Server(guest, cancel)
+        Self::Server(guest, Some(cancel))
+    }
+
+    /// The server opens channels for a session's programs, and stops with the session.
+    pub(super) const fn session(guest: Guest) -> Self {
+        Self::Server(guest, None)
     }
 
     /// Whether a connection for which there is no place waits until there is one; otherwise it is to be refused.
@@ -320,6 +336,9 @@ impl Source {
         };
         // From here on, nothing of it is let in.
         drop(guest);
+        let Some(cancel) = cancel else {
+            return true;
+        };
         let purpose = "to stop listening";
         match client
             .in_time(purpose, client.handle().global_request(&cancel))

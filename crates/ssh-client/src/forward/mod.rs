@@ -20,6 +20,7 @@ mod listen;
 mod serve;
 mod socks;
 mod target;
+mod x11;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ use crate::tokio_driver::Channel;
 pub use handle::{Connections, Forward};
 pub use listen::{DEFAULT_SOCKET_MASK, ListenOn, Listening, SocketFile};
 pub use target::{Arrival, ForwardedStream, Target};
+pub use x11::{X11Display, X11Error, X11Forward};
 
 use listen::Source;
 use target::Decision;
@@ -181,6 +183,8 @@ impl Client {
                 .forward_from_server_socket(path.clone(), plan)
                 .await?
                 .map(Listening::ServerSocket),
+            ListenOn::Agent => self.begin(self.session_source(Expected::Agent)?, Listening::Agent, plan),
+            ListenOn::X11 => self.begin(self.session_source(Expected::X11)?, Listening::X11, plan),
         })
     }
 
@@ -265,6 +269,31 @@ impl Client {
     /// As [`forward_remote`](Self::forward_remote).
     pub async fn forward_remote_dynamic(&self, address: &str, port: u16) -> Result<Forward<Address>, Error> {
         self.forward_remote(address, port, Target::Socks).await
+    }
+
+    /// Lets programs at the server use the agent that listens on `socket` here (`ssh -A`), once a session has asked for
+    /// that with [`ChannelRequest::AuthAgentReq`](crate::channel::ChannelRequest). Whoever is root at the server can use
+    /// the agent, too, as long as the forward lives: see [`ListenOn::Agent`] for one that is asked about each time.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyForwarded`]: there is one already; [`Error::IncomingTaken`].
+    pub async fn forward_agent(&self, socket: impl AsRef<Path>) -> Result<Forward, Error> {
+        self.forward(&Forwarding::new(ListenOn::Agent, Target::socket(socket)))
+            .await
+    }
+
+    fn session_source(&self, expected: Expected) -> Result<Source, Error> {
+        let guest = self.expect(expected.clone())?;
+        if guest.is_alone() {
+            return Ok(Source::session(guest));
+        }
+        Err(Error::AlreadyForwarded {
+            address: self.address().clone(),
+            listen: match expected {
+                Expected::Agent => "the agent".to_owned(),
+                _ => "a display".to_owned(),
+            },
+        })
     }
 
     /// Gives what was made to listen here a task of its own.

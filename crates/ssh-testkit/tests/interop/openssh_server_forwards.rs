@@ -1,6 +1,8 @@
 //! Our client library into OpenSSH's `sshd`: every kind of forward.
 
-use ssh_client::{Client, Error, Forwarding, ListenOn, SocketFile, Target};
+use ssh_client::channel::ChannelRequest;
+use ssh_client::{Client, Error, Forwarding, ListenOn, SocketFile, Target, X11Display};
+use ssh_testkit::peers;
 use ssh_testkit::running::free_port;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
@@ -247,4 +249,113 @@ async fn dynamic_ports_on_both_sides_serve_every_version_of_socks() {
         }
     }
     assert_eq!((here.connections().refused, there.connections().refused), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_is_at_hand_in_a_session_that_asked_for_it() {
+    let (Some(server), Some(agent)) = (server(""), peers::need("ssh-agent")) else {
+        return;
+    };
+    let client = client(&server).await;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("agent");
+    let mut agent = tokio::process::Command::new(agent)
+        .args(["-D", "-a"])
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    while UnixStream::connect(&socket).await.is_err() {
+        assert!(agent.try_wait().unwrap().is_none(), "the agent has ended");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let forward = client.forward_agent(&socket).await.unwrap();
+    // Who does not ask has none.
+    assert_eq!(
+        client.run("echo $SSH_AUTH_SOCK").await.unwrap().stdout_text(),
+        "\n"
+    );
+    let listed = client
+        .exec("ssh-add -l; ssh-add -l")
+        .request(ChannelRequest::AuthAgentReq)
+        .output()
+        .await
+        .unwrap();
+    let nothing = "The agent has no identities.\n";
+    assert_eq!(
+        listed.stdout_text(),
+        [nothing, nothing].concat(),
+        "{}",
+        listed.stderr_text()
+    );
+    // The two, and perhaps the server's own look at it.
+    assert!(forward.connections().total >= 2, "{forward:?}");
+    drop(forward);
+    let listed = client
+        .exec("ssh-add -l")
+        .request(ChannelRequest::AuthAgentReq)
+        .output()
+        .await
+        .unwrap();
+    assert!(!listed.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_at_the_server_draw_on_a_display_here() {
+    let (Some(server), Some(_)) = (server("X11Forwarding yes"), peers::need("xauth")) else {
+        return;
+    };
+    let client = client(&server).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("X");
+    let listener = UnixListener::bind(&path).unwrap();
+    // The display's cookie comes from xauth, out of a file of its own.
+    let file = folder.path().join("authority");
+    let name = format!("{}:0", path.display());
+    let added = std::process::Command::new("xauth")
+        .arg("-f")
+        .arg(&file)
+        .args([
+            "add",
+            "unix:7",
+            "MIT-MAGIC-COOKIE-1",
+            "000102030405060708090a0b0c0d0e0f",
+        ])
+        .output()
+        .unwrap();
+    assert!(added.status.success(), "{added:?}");
+    let script = folder.path().join("xauth");
+    let text = format!("#!/bin/sh\nexec xauth -f {} list unix:7\n", file.display());
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let display = X11Display::new(&name).unwrap().ask_xauth(&script).await.unwrap();
+    assert!(display.has_cookie());
+    let forward = client.forward_x11(display).await.unwrap();
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut heard = [0; 48];
+        stream.read_exact(&mut heard).await.unwrap();
+        // Setup failed, with a reason: the program says it and ends.
+        let reason = b"no drawing";
+        let mut answer = vec![0, 10, 11, 0, 0, 0, 3, 0];
+        answer.extend(reason);
+        answer.extend([0, 0]);
+        stream.write_all(&answer).await.unwrap();
+        heard
+    });
+    let drawn = client
+        .exec("xdpyinfo")
+        .request(forward.request(false).unwrap())
+        .output()
+        .await
+        .unwrap();
+    let said = drawn.stderr_text().into_owned();
+    assert!(said.contains("no drawing"), "{said}");
+    let heard = serving.await.unwrap();
+    assert!(
+        heard.ends_with(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
+        "{heard:?}"
+    );
+    assert_eq!(forward.forward().connections().total, 1);
 }
