@@ -1,7 +1,8 @@
-//! A child process as the server needs it: pipes of its own, a process group of its own, an end for certain.
+//! A child process as the server needs it: pipes or a terminal of its own, a process group of its own, an end for
+//! certain.
 //!
 //! ```text
-//!  start ──▶ running ──(its pipes are at their end)──▶ exit() ──▶ Exit     reaped: its number may be used again
+//!  start ──▶ running ──(its output is at its end)──▶ exit() ──▶ Exit       reaped: its number may be used again
 //!               │
 //!               └──hang_up(): HUP, then TERM, then KILL to the group, as long as the child itself lives
 //! ```
@@ -22,13 +23,28 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::unix::pipe;
 use tokio::process::{Child as TokioChild, Command};
 
-/// A running child with our ends of its three pipes.
+use crate::pty::{NewPty, Pty, spawning};
+
+/// A running child with our ends of what it reads and writes.
 #[derive(Debug)]
 pub(crate) struct Child {
+    pub(crate) ends: Ends,
+    pub(crate) process: Process,
+}
+
+/// Our ends of a child's standard streams.
+#[derive(Debug)]
+pub(crate) enum Ends {
+    Pipes(Pipes),
+    Terminal(Pty),
+}
+
+/// Our ends of three pipes.
+#[derive(Debug)]
+pub(crate) struct Pipes {
     pub(crate) stdin: pipe::Sender,
     pub(crate) stdout: pipe::Receiver,
     pub(crate) stderr: pipe::Receiver,
-    pub(crate) process: Process,
 }
 
 /// The process itself. Dropped while it runs, it is sent HUP and TERM with its group.
@@ -46,9 +62,26 @@ pub(crate) enum Exit {
     Signal { number: i32, core_dumped: bool },
 }
 
-/// Starts `command` in `directory` (in `/` when that is not a directory) with three new pipes and a process group of
-/// its own. Everything else about `command` is the caller's.
-pub(crate) fn start(mut command: Command, directory: &Path) -> io::Result<Child> {
+/// Starts `command` in `directory` (in `/` when that is not a directory) at `terminal`, or with three new pipes; in a
+/// process group of its own. Everything else about `command` is the caller's.
+pub(crate) fn start(mut command: Command, directory: &Path, terminal: Option<NewPty>) -> io::Result<Child> {
+    let home = fs::metadata(directory).is_ok_and(|found| found.is_dir());
+    command.current_dir(if home { directory } else { Path::new("/") });
+    let (ends, child) = match terminal {
+        Some(terminal) => {
+            let (pty, child) = terminal.spawn(command)?;
+            (Ends::Terminal(pty), child)
+        }
+        None => {
+            let (pipes, child) = with_pipes(command)?;
+            (Ends::Pipes(pipes), child)
+        }
+    };
+    let process = Process::new(child);
+    Ok(Child { ends, process })
+}
+
+fn with_pipes(mut command: Command) -> io::Result<(Pipes, TokioChild)> {
     let (stdin_child, stdin) = io::pipe()?;
     let (stdout, stdout_child) = io::pipe()?;
     let (stderr, stderr_child) = io::pipe()?;
@@ -58,29 +91,37 @@ pub(crate) fn start(mut command: Command, directory: &Path) -> io::Result<Child>
         // the pipe is then the size it was.
         let _refused = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
     }
-    let home = fs::metadata(directory).is_ok_and(|found| found.is_dir());
     command
         .stdin(Stdio::from(OwnedFd::from(stdin_child)))
         .stdout(Stdio::from(OwnedFd::from(stdout_child)))
         .stderr(Stdio::from(OwnedFd::from(stderr_child)))
-        .current_dir(if home { directory } else { Path::new("/") })
         .process_group(0);
-    let child = command.spawn()?;
+    let child = spawning(|| command.spawn())?;
     // `command` holds the child's ends: while one is open here, our end would never see the end of the file.
     drop(command);
-    let group = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
-    Ok(Child {
+    let pipes = Pipes {
         stdin: pipe::Sender::from_owned_fd(stdin)?,
         stdout: pipe::Receiver::from_owned_fd(stdout)?,
         stderr: pipe::Receiver::from_owned_fd(stderr)?,
-        process: Process { child, group },
-    })
+    };
+    Ok((pipes, child))
 }
 
 impl Process {
+    /// A child that leads its process group.
+    fn new(child: TokioChild) -> Self {
+        let group = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
+        Self { child, group }
+    }
+
+    /// The child's group, as long as its number is the child's.
+    pub(crate) const fn group(&self) -> Option<Pid> {
+        self.group
+    }
+
     /// Sends `signal` to the child's group; nothing happens once the child is reaped.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
@@ -186,22 +227,34 @@ mod tests {
         command
     }
 
-    async fn output(mut child: Child) -> (String, String, Exit) {
-        drop(child.stdin);
+    fn started(script: &str) -> (Pipes, Process) {
+        started_in(script, "/")
+    }
+
+    fn started_in(script: &str, directory: &str) -> (Pipes, Process) {
+        let child = start(shell(script), Path::new(directory), None).unwrap();
+        match child.ends {
+            Ends::Pipes(pipes) => (pipes, child.process),
+            Ends::Terminal(_) => panic!("a terminal"),
+        }
+    }
+
+    async fn output((mut pipes, mut process): (Pipes, Process)) -> (String, String, Exit) {
+        drop(pipes.stdin);
         let (mut out, mut err) = (String::new(), String::new());
-        child.stdout.read_to_string(&mut out).await.unwrap();
-        child.stderr.read_to_string(&mut err).await.unwrap();
-        (out, err, child.process.exit().await.unwrap())
+        pipes.stdout.read_to_string(&mut out).await.unwrap();
+        pipes.stderr.read_to_string(&mut err).await.unwrap();
+        (out, err, process.exit().await.unwrap())
     }
 
     #[tokio::test]
     async fn a_child_has_three_pipes_and_an_exit_status() {
-        let child = start(shell("echo out; echo err >&2; exit 7"), Path::new("/")).unwrap();
+        let child = started("echo out; echo err >&2; exit 7");
         assert_eq!(
             output(child).await,
             ("out\n".into(), "err\n".into(), Exit::Code(7))
         );
-        let child = start(shell("kill -TERM $$"), Path::new("/")).unwrap();
+        let child = started("kill -TERM $$");
         assert_eq!(
             output(child).await.2,
             Exit::Signal {
@@ -213,39 +266,39 @@ mod tests {
 
     #[tokio::test]
     async fn stdin_ends_when_it_is_dropped() {
-        let mut child = start(shell("cat; echo end"), Path::new("/")).unwrap();
-        child.stdin.write_all(b"hello ").await.unwrap();
-        assert_eq!(output(child).await.0, "hello end\n");
+        let (mut pipes, process) = started("cat; echo end");
+        pipes.stdin.write_all(b"hello ").await.unwrap();
+        assert_eq!(output((pipes, process)).await.0, "hello end\n");
     }
 
     #[tokio::test]
     async fn a_missing_directory_becomes_the_root() {
-        let child = start(shell("pwd"), Path::new("/no/such/directory")).unwrap();
+        let child = started_in("pwd", "/no/such/directory");
         assert_eq!(output(child).await.0, "/\n");
     }
 
     #[tokio::test]
     async fn a_missing_program_is_an_error_at_once() {
-        assert!(start(Command::new("/no/such/shell"), Path::new("/")).is_err());
+        assert!(start(Command::new("/no/such/shell"), Path::new("/"), None).is_err());
         let mut nul = Command::new("/bin/sh");
         nul.arg("-c").arg("echo \0");
         assert_eq!(
-            start(nul, Path::new("/")).unwrap_err().kind(),
+            start(nul, Path::new("/"), None).unwrap_err().kind(),
             io::ErrorKind::InvalidInput
         );
     }
 
     #[tokio::test]
     async fn hanging_up_ends_the_whole_group() {
-        let mut child = start(shell("sleep 300 & echo $!; wait"), Path::new("/")).unwrap();
+        let (mut pipes, process) = started("sleep 300 & echo $!; wait");
         let mut line = [0; 32];
-        let count = child.stdout.read(&mut line).await.unwrap();
+        let count = pipes.stdout.read(&mut line).await.unwrap();
         let sleeper: i32 = std::str::from_utf8(&line[..count])
             .unwrap()
             .trim()
             .parse()
             .unwrap();
-        child.process.hang_up(Duration::from_secs(5)).await;
+        process.hang_up(Duration::from_secs(5)).await;
         wait_until_gone(sleeper).await;
     }
 
@@ -255,25 +308,25 @@ mod tests {
             "trap '' HUP; echo x; while :; do sleep 0.1; done",
             "trap '' HUP TERM; echo x; while :; do sleep 0.1; done",
         ] {
-            let mut child = start(shell(script), Path::new("/")).unwrap();
-            child.stdout.read_u8().await.unwrap();
+            let (mut pipes, process) = started(script);
+            pipes.stdout.read_u8().await.unwrap();
             let begin = Instant::now();
-            child.process.hang_up(Duration::from_millis(50)).await;
+            process.hang_up(Duration::from_millis(50)).await;
             assert!(begin.elapsed() < Duration::from_secs(5));
         }
     }
 
     #[tokio::test]
     async fn a_dropped_process_is_ended() {
-        let mut child = start(shell("echo $$; exec sleep 300"), Path::new("/")).unwrap();
+        let (mut pipes, process) = started("echo $$; exec sleep 300");
         let mut line = [0; 32];
-        let count = child.stdout.read(&mut line).await.unwrap();
+        let count = pipes.stdout.read(&mut line).await.unwrap();
         let pid: i32 = std::str::from_utf8(&line[..count])
             .unwrap()
             .trim()
             .parse()
             .unwrap();
-        drop(child);
+        drop(process);
         wait_until_gone(pid).await;
     }
 

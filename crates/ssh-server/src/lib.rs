@@ -46,19 +46,20 @@
 //!
 //! | what | where | source |
 //! |---|---|---|
-//! | sessions: environment, programs, shells, subsystems, signals, exit | [`Session`], [`Services`] | RFC 4254 §6 |
+//! | sessions: environment, terminals, programs, shells, subsystems, signals, exit | [`Session`], [`Services`] | RFC 4254 §6 |
 //! | connections through the server | [`Application::direct_tcpip`], [`forward`] | RFC 4254 §7.2 |
 //! | files | [`filesystem`] | draft-ietf-secsh-filexfer-02, OpenSSH `PROTOCOL` §4 |
 //! | keys that may log in | [`AuthorizedKeysFiles`] | sshd(8) |
 //! | limits | [`Limits`] | sshd_config(5), `MaxStartups` and its neighbours |
 //!
-//! What is deliberately absent: changing users (programs run as whoever runs the server), terminals, listening for
+//! What is deliberately absent: changing users (programs run as whoever runs the server), listening for
 //! clients (`tcpip-forward`), agent and X11 forwarding. Each is refused to the client that asks for it.
 
 #![forbid(unsafe_code)]
 
 mod account;
 mod application;
+mod attend;
 mod authorize;
 mod child;
 mod config;
@@ -72,11 +73,13 @@ mod limits;
 mod peer;
 mod permissions;
 mod process;
+mod pty;
 mod pump;
 mod server;
 mod services;
 mod session;
 mod sftp_subsystem;
+mod terminal;
 
 pub use account::Account;
 pub use application::{Agreed, Application, Candidate, Decision, Login, constant_time_eq};
@@ -94,3 +97,4 @@ pub use services::Services;
 pub use session::{Asked, Program, Request, Session, Start};
 #[doc(no_inline)]
 pub use ssh_tokio::{self as tokio_driver, Keepalive, auth, channel, kex, keys, sftp, wire};
+pub use terminal::{MAX_TERMINAL_NAME_BYTES, Terminal};

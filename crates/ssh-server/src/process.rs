@@ -1,12 +1,5 @@
-//! Real programs behind `exec` and `shell` (RFC 4254 §6.5), without a terminal.
-//!
-//! ```text
-//!   client's data ──▶ stdin      EOF closes it; a program that closes its stdin is told of by eow@openssh.com
-//!   data          ◀── stdout ┐
-//!   stderr        ◀── stderr ┘   both at their end, and the program too ──▶ exit-status or exit-signal, EOF, CLOSE
-//!   signal        ──▶ the program's process group
-//!   CLOSE, connection gone ──▶ HUP, TERM, KILL (crate::child)
-//! ```
+//! Real programs behind `exec` and `shell` (RFC 4254 §6.5), with a terminal or without. How they are served while they
+//! run stands in `crate::attend`.
 //!
 //! Commands go through the account's login shell, `shell -c command`, byte for byte as the client wrote them. The
 //! environment is made from nothing: the account's variables, those the server sets, those of the login, and those the
@@ -14,18 +7,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::pin::pin;
 use std::time::Duration;
 
 use tokio::process::Command;
 
 use crate::account::Account;
 use crate::application::Login;
-use crate::channel::{ChannelRequest, ExitSignal, ExitStatus};
-use crate::child::{self, Child, Exit, Process};
+use crate::attend::attend;
+use crate::child::{self, Child};
 use crate::environment::ClientEnvironment;
-use crate::pump::{self, Stopped};
-use crate::tokio_driver::{Channel, ChannelReader, IncomingRequest, Parts};
+use crate::pty::NewPty;
+use crate::tokio_driver::Channel;
 
 /// Runs programs as one account, which is the one this process runs as: the user is not changed here.
 #[derive(Clone, Debug)]
@@ -73,8 +65,9 @@ impl Programs {
         Self { patience, ..self }
     }
 
-    /// Starts a program; fails at once where there is no shell, no process to be had, or an argument too long. `extra`
-    /// are the session's own variables ([`Session::environment`](crate::Session::environment)).
+    /// Starts a program, at `terminal` if there is one; fails at once where there is no shell, no process to be had, or
+    /// an argument too long. `extra` are the session's own variables
+    /// ([`Session::environment`](crate::Session::environment)).
     pub(crate) fn start(
         &self,
         run: Run<'_>,
@@ -82,6 +75,7 @@ impl Programs {
         client: &ClientEnvironment,
         extra: &[(String, Vec<u8>)],
         original_command: Option<&[u8]>,
+        terminal: Option<NewPty>,
     ) -> std::io::Result<Child> {
         let shell = child::base_name(&self.account.shell);
         let mut command = Command::new(&self.account.shell);
@@ -113,7 +107,7 @@ impl Programs {
         if let Some(original) = original_command {
             command.env("SSH_ORIGINAL_COMMAND", OsStr::from_bytes(original));
         }
-        child::start(command, &self.account.home)
+        child::start(command, &self.account.home, terminal)
     }
 
     fn account_environment(&self, command: &mut Command) {
@@ -129,92 +123,7 @@ impl Programs {
 
     /// Serves a running program over its session's channel until both are over.
     pub(crate) async fn attend(&self, child: Child, channel: Channel) {
-        let Child {
-            stdin,
-            stdout,
-            stderr,
-            mut process,
-        } = child;
-        let Parts {
-            mut reader,
-            stderr_reader,
-            mut writer,
-            mut stderr_writer,
-            mut control,
-        } = channel.split();
-        let mut input = pin!(async {
-            let fed = pump::from_channel(&mut reader, stdin).await;
-            (fed, reader)
-        });
-        let mut leftovers = pin!(pump::discard(stderr_reader));
-        let mut output = pin!(async {
-            tokio::join!(
-                pump::to_channel(&stdout, &mut writer),
-                pump::to_channel(&stderr, &mut stderr_writer)
-            )
-        });
-        let mut unread: Option<ChannelReader> = None;
-        let (mut input_over, mut output_over) = (false, false);
-        let exit = loop {
-            tokio::select! {
-                (fed, reader) = &mut input, if !input_over => {
-                    input_over = true;
-                    if let Err(Stopped::Local(error)) = fed {
-                        // The program wants no more: the client may stop sending, and what still comes is dropped.
-                        tracing::debug!(%error, "program closed its standard input");
-                        let _gone = control.send_request(&ChannelRequest::Eow);
-                        unread = Some(reader);
-                    }
-                }
-                () = drop_input(&mut unread), if unread.is_some() => unread = None,
-                () = &mut leftovers => {}
-                ended = &mut output, if !output_over => {
-                    output_over = true;
-                    if let (Err(Stopped::Channel), _) | (_, Err(Stopped::Channel)) = ended {
-                        return process.hang_up(self.patience).await;
-                    }
-                }
-                // Only when all output is out is the program waited for: until then it keeps its number, so that
-                // signalling its group is safe, and its status comes after everything it wrote.
-                exit = process.exit(), if output_over => break exit,
-                request = control.next_request() => match request {
-                    Some(request) => signal(&process, request),
-                    None => return process.hang_up(self.patience).await,
-                },
-            }
-        };
-        match exit {
-            Ok(exit) => pump::finish(&control, told(exit)),
-            Err(error) => tracing::warn!(%error, "the program's end could not be waited for"),
-        }
-    }
-}
-
-/// Takes what the program does not want, until the client has no more.
-async fn drop_input(reader: &mut Option<ChannelReader>) {
-    if let Some(reader) = reader {
-        while let Ok(Some(_)) = reader.next_chunk().await {}
-    }
-}
-
-/// Passes a signal on; anything else means nothing to a running program and is refused.
-fn signal(process: &Process, request: IncomingRequest) {
-    if let ChannelRequest::Signal(wanted) = request.request()
-        && let Some(signal) = child::signal_named(wanted.name.as_bytes())
-    {
-        process.signal(signal);
-        request.accept();
-    }
-}
-
-fn told(exit: Exit) -> ChannelRequest {
-    match exit {
-        Exit::Code(status) => ExitStatus { status }.into(),
-        Exit::Signal { number, core_dumped } => ExitSignal {
-            core_dumped,
-            ..ExitSignal::new(child::signal_name(number))
-        }
-        .into(),
+        attend(child, channel, self.patience).await;
     }
 }
 

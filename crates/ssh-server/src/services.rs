@@ -4,13 +4,16 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::channel::PtyReq;
 use crate::child::Child;
 use crate::environment::{AcceptEnvironment, ClientEnvironment};
 use crate::filesystem::Filesystem;
 use crate::peer::Printable;
 use crate::process::{Programs, Run};
-use crate::session::{Program, Request, Session, Start};
+use crate::pty::NewPty;
+use crate::session::{Asked, Program, Request, Session, Start};
 use crate::sftp_subsystem;
+use crate::terminal::Terminal;
 
 /// What a server offers in its sessions. It offers nothing until told to.
 ///
@@ -74,21 +77,31 @@ impl Services {
 
     /// Serves one session until it is over.
     pub async fn serve(&self, mut session: Session) {
-        let mut environment = ClientEnvironment::default();
+        let mut surroundings = Surroundings::default();
         while let Some(request) = session.next().await {
             match request {
                 Request::Environment(asked) => {
-                    if environment.set(&self.accept_environment, &asked.what.name, &asked.what.value) {
+                    let variables = &mut surroundings.environment;
+                    if variables.set(&self.accept_environment, &asked.what.name, &asked.what.value) {
+                        asked.accept();
+                    }
+                }
+                Request::Terminal(asked) if self.programs.is_some() => {
+                    surroundings.open_terminal(asked, &session)
+                }
+                Request::WindowChange(asked) => {
+                    if let Some(terminal) = &surroundings.terminal {
+                        terminal.resize(&asked.what);
                         asked.accept();
                     }
                 }
                 Request::Start(start) => {
                     // Refused: the client may ask for something else.
-                    if let Some(running) = self.start(start, &session, &environment) {
+                    if let Some(running) = self.start(start, &session, &mut surroundings) {
                         return Self::attend(running, session).await;
                     }
                 }
-                // There are no terminals, and before there is a program nothing else means anything.
+                // Before there is a program nothing else means anything.
                 refused => drop(refused),
             }
         }
@@ -96,7 +109,7 @@ impl Services {
 
     /// Serves a session on from a start that the application has looked at and does not want to serve itself.
     pub async fn serve_start(&self, start: Start, session: Session) {
-        match self.start(start, &session, &ClientEnvironment::default()) {
+        match self.start(start, &session, &mut Surroundings::default()) {
             Some(running) => Self::attend(running, session).await,
             None => self.serve(session).await,
         }
@@ -114,7 +127,7 @@ impl Services {
     }
 
     /// Starts what is asked for and agrees; `None` refuses.
-    fn start(&self, start: Start, session: &Session, environment: &ClientEnvironment) -> Option<Running<'_>> {
+    fn start(&self, start: Start, session: &Session, surroundings: &mut Surroundings) -> Option<Running<'_>> {
         let login = session.login();
         let line = match &start.program {
             Program::Shell => None,
@@ -130,8 +143,9 @@ impl Services {
         }
         let programs = self.programs.as_ref()?;
         let run = line.map_or(Run::Shell, Run::Command);
-        let original = start.original_command.as_deref();
-        match programs.start(run, login, environment, session.environment(), original) {
+        let (environment, terminal) = (&surroundings.environment, surroundings.terminal.take());
+        let (extra, original) = (session.environment(), start.original_command.as_deref());
+        match programs.start(run, login, environment, extra, original, terminal) {
             Ok(child) => {
                 let command = line.map(|line| Printable(line).to_string());
                 tracing::info!(peer = %login.peer, user = %Printable(login.user.as_bytes()), ?command, "program started");
@@ -153,6 +167,34 @@ impl Services {
             .find(|(known, _)| known == name)
             .map(|(_, command)| command.as_slice());
         listed.or_else(|| (name == "sftp" && self.files.is_some()).then_some(INTERNAL_SFTP))
+    }
+}
+
+/// What a client has asked for its program before it asked for the program.
+#[derive(Default)]
+struct Surroundings {
+    environment: ClientEnvironment,
+    terminal: Option<NewPty>,
+}
+
+impl Surroundings {
+    /// Gives the session a terminal. It has one at most, and none of a name that no terminal has.
+    fn open_terminal(&mut self, asked: Asked<PtyReq>, session: &Session) {
+        let Some(wanted) = Terminal::of(&asked.what) else {
+            return;
+        };
+        if self.terminal.is_some() {
+            return;
+        }
+        match NewPty::open(&wanted) {
+            Ok(terminal) => {
+                self.terminal = Some(terminal);
+                asked.accept();
+            }
+            Err(error) => {
+                tracing::warn!(peer = %session.login().peer, %error, "no terminal to be had");
+            }
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use common::memory::{Proof, connect, over, session};
 use common::{PASSWORD, Place, USER, clone_key, is_alive, shared, text, until};
 use ssh_server::channel::{
     ChannelRequest, ChannelType, DirectTcpip, Env, Exec, ForwardedTcpip, GlobalRequest, OpenFailureReason,
-    PtyReq, Signal, Subsystem, TcpipForward, TerminalModes,
+    Signal, Subsystem, TcpipForward,
 };
 use ssh_server::keys::PublicKey;
 use ssh_server::tokio_driver::{Channel, Handle, OpenError};
@@ -189,19 +189,10 @@ async fn exit_status_comes_after_all_output_and_before_the_end() {
 }
 
 #[tokio::test]
-async fn a_session_runs_one_program_and_refuses_terminals() {
+async fn a_session_runs_one_program() {
     let place = Place::new();
     let handle = site_handle(&place).await;
     let channel = session(&handle).await;
-    let terminal = PtyReq {
-        terminal: "x".repeat(10_000),
-        columns: u32::MAX,
-        rows: 0,
-        width_pixels: 0,
-        height_pixels: 0,
-        modes: TerminalModes::default(),
-    };
-    assert!(!asked(&channel, terminal.clone()).await);
     assert!(
         !asked(&channel, Exec::new(b"echo \0".to_vec())).await,
         "no program has such an argument"
@@ -212,7 +203,6 @@ async fn a_session_runs_one_program_and_refuses_terminals() {
     );
     assert!(!asked(&channel, Exec::new("id")).await);
     assert!(!asked(&channel, ChannelRequest::Shell).await);
-    assert!(!asked(&channel, terminal).await);
     channel.eof().unwrap();
     assert_eq!(output(channel).await.0, "");
 }

@@ -31,9 +31,13 @@ impl LoginServer {
             .clone()
             .unwrap_or_else(|| defaults.to_vec());
         let keys = AuthorizedKeysFiles::new(files).strict_modes(options.strict_modes.unwrap_or(true));
+        let variables = options.set_env.iter().flatten();
+        let programs = variables.fold(Programs::new(account.clone()), |programs, (name, value)| {
+            programs.variable(name, value)
+        });
         let mut services = Services::new()
             .sftp(Local::new(&account.home))
-            .programs(Programs::new(account.clone()))
+            .programs(programs)
             .accept_environment(AcceptEnvironment::new(options.accept_env.clone()));
         for (name, command) in &options.subsystems {
             services = services.subsystem(name, command.as_bytes());
@@ -43,6 +47,7 @@ impl LoginServer {
             permissions = permissions.with_forced_command(line);
         }
         permissions.permit_open = permit_open(options)?;
+        permissions.terminal = options.permit_tty.unwrap_or(true);
         let forwards = options.allow_tcp_forwarding.unwrap_or(true);
         Ok(Self {
             account,
@@ -61,6 +66,7 @@ impl LoginServer {
         if let Some(command) = &self.permissions.forced_command {
             own.forced_command = Some(command.clone());
         }
+        own.terminal &= self.permissions.terminal;
         Decision::Accept(own)
     }
 }

@@ -10,8 +10,8 @@ use ssh_client::kex::{Preferences, Preset, nearest};
 use ssh_server::MaxStartups;
 
 use super::values::{
-    bits, compression, count, extend, files, first, local_forwarding, max_startups, port, preset, subsystem,
-    text,
+    bits, compression, count, extend, files, first, local_forwarding, max_startups, port, preset, set_env,
+    subsystem, text,
 };
 
 /// Settings of the server; `None` and empty lists are what nobody has set. The first value set stays.
@@ -40,10 +40,12 @@ pub(crate) struct Options {
     pub(crate) moduli_file: Option<String>,
     pub(crate) password_authentication: Option<bool>,
     pub(crate) permit_open: Option<Vec<String>>,
+    pub(crate) permit_tty: Option<bool>,
     pub(crate) ports: Vec<u16>,
     pub(crate) pubkey_authentication: Option<bool>,
     pub(crate) rekey_limit: Option<RekeyLimit>,
     pub(crate) required_rsa_size: Option<usize>,
+    pub(crate) set_env: Option<Vec<(String, String)>>,
     pub(crate) strict_modes: Option<bool>,
     pub(crate) subsystems: Vec<(String, String)>,
     pub(crate) version_addendum: Option<String>,
@@ -129,6 +131,7 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
         to.permit_open.get_or_insert_with(|| from.to_vec());
         Ok(())
     }),
+    ("PermitTTY", 1, |to, from| first(&mut to.permit_tty, from, yes_no)),
     ("Port", 1, |to, from| {
         to.ports
             .push(port(from.first().map(String::as_str).unwrap_or_default())?);
@@ -145,6 +148,7 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     ("RequiredRSASize", 1, |to, from| {
         first(&mut to.required_rsa_size, from, bits)
     }),
+    ("SetEnv", usize::MAX, |to, from| set_env(&mut to.set_env, from)),
     ("StrictModes", 1, |to, from| {
         first(&mut to.strict_modes, from, yes_no)
     }),

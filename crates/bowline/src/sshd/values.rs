@@ -28,6 +28,24 @@ pub(super) fn files(place: &mut Option<Vec<String>>, arguments: &[String]) -> Re
     Ok(())
 }
 
+/// `NAME=value` each. The first line of them counts.
+pub(super) fn set_env(
+    place: &mut Option<Vec<(String, String)>>,
+    arguments: &[String],
+) -> Result<(), ValueError> {
+    let mut variables = Vec::with_capacity(arguments.len());
+    for each in arguments {
+        match each.split_once('=') {
+            Some((name, value)) if !name.is_empty() && !each.contains('\0') => {
+                variables.push((name.to_owned(), value.to_owned()));
+            }
+            _ => return Err(wrong(each, "NAME=value")),
+        }
+    }
+    place.get_or_insert(variables);
+    Ok(())
+}
+
 pub(super) fn wrong(value: &str, wanted: &'static str) -> ValueError {
     ValueError {
         value: value.to_owned(),

@@ -11,6 +11,8 @@
 //!  keygen   bowline keygen ⇄ ssh-keygen
 //!  errors   what is said when something is wrong
 //!  host_keys   every type of host key and certificate, in all four pairs
+//!  interactive   a person at OpenSSH's ssh in tmux ──▶ bowline sshd
+//!  sshd_sessions   the settings about sessions
 //!  algorithms, liveness   the options about them, each seen from outside
 //! ```
 
@@ -34,12 +36,14 @@ mod echo;
 mod errors;
 mod forwards;
 mod host_keys;
+mod interactive;
 mod keygen;
 mod liveness;
 mod session;
 mod sftp;
 mod ssh;
 mod sshd;
+mod sshd_sessions;
 mod sshd_settings;
 mod stdio_forward;
 mod terminal;

@@ -1,0 +1,100 @@
+//! A program with three pipes.
+//!
+//! EOF from the client closes the program's standard input; a program that closes it itself is told of by
+//! `eow@openssh.com`. A signal goes to the program's process group.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use super::{Outcome, tell};
+use crate::channel::ChannelRequest;
+use crate::child::{self, Pipes, Process};
+use crate::pump::{self, Stopped};
+use crate::tokio_driver::{Channel, ChannelControl, ChannelReader, ChannelWriter, IncomingRequest, Parts};
+
+pub(super) async fn attend(ends: Pipes, mut process: Process, channel: Channel, patience: Duration) {
+    let Parts {
+        reader,
+        stderr_reader,
+        writer,
+        stderr_writer,
+        mut control,
+    } = channel.split();
+    let (input, output) = ((reader, stderr_reader), (writer, stderr_writer));
+    match converse(ends, &mut process, input, output, &mut control).await {
+        Outcome::Ended(exit) => tell(&control, exit),
+        Outcome::Left => process.hang_up(patience).await,
+    }
+}
+
+async fn converse(
+    ends: Pipes,
+    process: &mut Process,
+    (mut reader, leftovers): (ChannelReader, ChannelReader),
+    (mut writer, mut stderr_writer): (ChannelWriter, ChannelWriter),
+    control: &mut ChannelControl,
+) -> Outcome {
+    let Pipes {
+        stdin,
+        stdout,
+        stderr,
+    } = ends;
+    let mut input = pin!(async {
+        let fed = pump::from_channel(&mut reader, stdin).await;
+        (fed, reader)
+    });
+    let mut leftovers = pin!(pump::discard(leftovers));
+    let mut output = pin!(async {
+        tokio::join!(
+            pump::to_channel(&stdout, &mut writer),
+            pump::to_channel(&stderr, &mut stderr_writer)
+        )
+    });
+    let mut unread: Option<ChannelReader> = None;
+    let (mut input_over, mut output_over) = (false, false);
+    loop {
+        tokio::select! {
+            (fed, reader) = &mut input, if !input_over => {
+                input_over = true;
+                if let Err(Stopped::Local(error)) = fed {
+                    // The program wants no more: the client may stop sending, and what still comes is dropped.
+                    tracing::debug!(%error, "program closed its standard input");
+                    let _gone = control.send_request(&ChannelRequest::Eow);
+                    unread = Some(reader);
+                }
+            }
+            () = drop_input(&mut unread), if unread.is_some() => unread = None,
+            () = &mut leftovers => {}
+            ended = &mut output, if !output_over => {
+                output_over = true;
+                if let (Err(Stopped::Channel), _) | (_, Err(Stopped::Channel)) = ended {
+                    return Outcome::Left;
+                }
+            }
+            // Only when all output is out is the program waited for: until then it keeps its number, so that
+            // signalling its group is safe, and its status comes after everything it wrote.
+            exit = process.exit(), if output_over => return Outcome::Ended(exit),
+            request = control.next_request() => match request {
+                Some(request) => signal(process, request),
+                None => return Outcome::Left,
+            },
+        }
+    }
+}
+
+/// Takes what the program does not want, until the client has no more.
+async fn drop_input(reader: &mut Option<ChannelReader>) {
+    if let Some(reader) = reader {
+        while let Ok(Some(_)) = reader.next_chunk().await {}
+    }
+}
+
+/// Passes a signal on; anything else means nothing to a running program without a terminal and is refused.
+fn signal(process: &Process, request: IncomingRequest) {
+    if let ChannelRequest::Signal(wanted) = request.request()
+        && let Some(signal) = child::signal_named(wanted.name.as_bytes())
+    {
+        process.signal(signal);
+        request.accept();
+    }
+}
