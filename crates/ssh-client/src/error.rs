@@ -179,6 +179,22 @@ pub enum Error {
         /// What went wrong.
         source: io::Error,
     },
+    /// A program ended with another code than 0, or by a signal, and [`Exec::check`](crate::Exec::check) forbade it.
+    #[error("{address}: the program failed: {}{}", output.status, last_words(output))]
+    CommandFailed {
+        /// Where to.
+        address: Address,
+        /// How it ended, and all it said that was not redirected.
+        output: Box<Output>,
+    },
+    /// A stream of a program was redirected and handed to the caller at the same time.
+    #[error("{address}: {stream} is redirected: start the program by `start`, not by `spawn`")]
+    Redirected {
+        /// Where to.
+        address: Address,
+        /// Which one.
+        stream: &'static str,
+    },
     /// A command wrote more than was to be collected.
     #[error("{address}: the output of the command is longer than {limit} bytes")]
     OutputTooLong {
@@ -272,6 +288,22 @@ pub enum Error {
     /// The operating system gave no randomness.
     #[error("the system gives no randomness: {0}")]
     Randomness(#[source] io::Error),
+}
+
+/// The last line of a program's standard error, cut and made harmless, for the line that shows an error.
+fn last_words(output: &Output) -> String {
+    const MOST: usize = 200;
+    let text = output.stderr_text();
+    let Some(line) = text.lines().rev().find(|line| !line.trim().is_empty()) else {
+        return String::new();
+    };
+    let shown: String = line
+        .trim()
+        .chars()
+        .take(MOST)
+        .flat_map(char::escape_debug)
+        .collect();
+    format!(": {shown}")
 }
 
 fn list(methods: &[String]) -> String {

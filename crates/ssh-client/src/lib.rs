@@ -40,6 +40,7 @@ mod incoming;
 mod login;
 mod output;
 mod process;
+mod reader;
 mod route;
 pub mod sftp;
 pub mod terminal;
@@ -56,7 +57,10 @@ pub use forward::{
 };
 pub use host_keys::{Answer, HostKeyError, HostKeys, MAX_KNOWN_HOSTS_BYTES, UnknownHostKey};
 pub use output::{ExitStatus, Output};
-pub use process::{DEFAULT_OUTPUT_LIMIT, Exec, Process, ProcessControl, ProcessEvent};
+pub use process::{
+    DEFAULT_OUTPUT_LIMIT, Exec, Input, Job, Process, ProcessControl, ProcessEvent, RemoteOutput, Sink,
+};
+pub use reader::{DEFAULT_READ_LIMIT, MAX_PATTERNS, Match, ReadError, Reader};
 pub use route::{CommandError, Hop, MAX_HTTP_HEADER_BYTES, Proxy, ProxyCommand, ProxyError, Route};
 pub use sftp::Sftp;
 #[doc(no_inline)]

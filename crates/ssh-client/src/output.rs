@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::Utf8Error;
 
 use crate::channel::ExitSignal;
 
@@ -20,6 +21,22 @@ impl Output {
     /// Standard output as text; what is not UTF-8 is replaced.
     pub fn stdout_text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.stdout)
+    }
+
+    /// Standard output as text, if all of it is UTF-8.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub fn stdout_utf8(&self) -> Result<&str, Utf8Error> {
+        std::str::from_utf8(&self.stdout)
+    }
+
+    /// Standard error as text, if all of it is UTF-8.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub fn stderr_utf8(&self) -> Result<&str, Utf8Error> {
+        std::str::from_utf8(&self.stderr)
     }
 
     /// Standard error as text; what is not UTF-8 is replaced.
@@ -62,8 +79,15 @@ impl ExitStatus {
             2 => "wrong usage",
             126 => "the command cannot be executed",
             127 => "the command was not found",
+            128 => "the command asked for a status that is none",
+            129 => "ended by SIGHUP",
             130 => "ended by an interrupt",
+            131 => "ended by SIGQUIT",
+            134 => "ended by SIGABRT",
+            136 => "ended by SIGFPE",
             137 => "ended by SIGKILL",
+            139 => "ended by SIGSEGV",
+            141 => "ended by SIGPIPE",
             143 => "ended by SIGTERM",
             255 => "an error of the remote shell or of ssh itself",
             _ => return None,

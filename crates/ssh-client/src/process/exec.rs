@@ -2,34 +2,33 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncRead;
 
+use super::redirect::{Input, Sink};
+use super::run::Redirections;
 use super::{Process, ProcessControl};
 use crate::channel::{self, ChannelRequest, ChannelType, PtyReq};
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{ExitStatus, Output};
+use crate::output::ExitStatus;
 use crate::terminal::Terminal;
-use crate::tokio_driver::{ChannelControl, ChannelError, ChannelReader, ChannelWriter, Parts, PendingReply};
-use crate::wire::bytes::BytesMut;
+use crate::tokio_driver::{ChannelControl, ChannelError, Parts, PendingReply};
 
 /// The most bytes of each of standard output and error that [`Exec::output`] collects, unless told otherwise.
 pub const DEFAULT_OUTPUT_LIMIT: usize = 1024 * 1024 * 1024;
 
-/// What standard input is read by at once, in bytes.
-const INPUT_BYTES: usize = 64 * 1024;
-
 /// A program to be started, and how.
 #[must_use = "nothing runs before `output` or `spawn`"]
 pub struct Exec {
-    client: Client,
+    pub(super) client: Client,
     program: Program,
     env: Vec<(Vec<u8>, Vec<u8>)>,
     requests: Vec<ChannelRequest>,
     terminal: Option<Asked>,
-    stdin: Input,
-    timeout: Option<Duration>,
-    output_limit: usize,
+    pub(super) redirections: Redirections,
+    pub(super) check: bool,
+    pub(super) timeout: Option<Duration>,
+    pub(super) output_limit: usize,
 }
 
 /// A terminal, and whether the program is to run without it if it has to.
@@ -44,11 +43,6 @@ pub(super) enum Program {
     Subsystem(String),
 }
 
-enum Input {
-    Bytes(Vec<u8>),
-    Reader(Box<dyn AsyncRead + Send + Unpin>),
-}
-
 impl Exec {
     pub(super) fn new(client: &Client, program: Program) -> Self {
         Self {
@@ -57,7 +51,8 @@ impl Exec {
             env: Vec::new(),
             requests: Vec::new(),
             terminal: None,
-            stdin: Input::Bytes(Vec::new()),
+            redirections: Redirections::none(),
+            check: false,
             timeout: None,
             output_limit: DEFAULT_OUTPUT_LIMIT,
         }
@@ -97,19 +92,37 @@ impl Exec {
         self
     }
 
-    /// What [`output`](Self::output) writes to standard input, and then ends it.
-    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.stdin = Input::Bytes(bytes.into());
+    /// Where standard input comes from: bytes, or any other [`Input`]. Nothing, unless set.
+    pub fn stdin(mut self, input: impl Into<Input>) -> Self {
+        self.redirections.stdin = input.into();
         self
     }
 
-    /// What [`output`](Self::output) copies to standard input until it ends.
-    pub fn stdin_from(mut self, reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
-        self.stdin = Input::Reader(Box::new(reader));
+    /// Copies a reader to standard input until it ends.
+    pub fn stdin_from(self, reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        self.stdin(Input::reader(reader))
+    }
+
+    /// Where standard output goes. [`output`](Self::output) collects it, unless set.
+    pub fn stdout(mut self, sink: Sink) -> Self {
+        self.redirections.stdout = sink;
         self
     }
 
-    /// How long [`output`](Self::output) may take. What has come until then is in the error.
+    /// Where standard error goes. [`output`](Self::output) collects it, unless set.
+    pub fn stderr(mut self, sink: Sink) -> Self {
+        self.redirections.stderr = sink;
+        self
+    }
+
+    /// Makes a program that does not end with code 0 an error: [`Error::CommandFailed`].
+    pub const fn check(mut self) -> Self {
+        self.check = true;
+        self
+    }
+
+    /// How long [`output`](Self::output) may take. What has come until then is in the error; the program is told to
+    /// end.
     pub const fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit);
         self
@@ -121,12 +134,17 @@ impl Exec {
         self
     }
 
-    /// Starts the program.
+    /// Starts the program with all three streams in the caller's hands; [`start`](Self::start) is for redirected ones.
     ///
     /// # Errors
     /// [`Error::RequestRefused`] if the server will not start it, or give it the terminal it needs;
-    /// [`Error::OpenTimeout`] if it does not say within [`Timeouts::open`](crate::Timeouts::open).
+    /// [`Error::OpenTimeout`] if it does not say within [`Timeouts::open`](crate::Timeouts::open);
+    /// [`Error::Redirected`] if one of its streams does not belong to the [`Process`].
     pub async fn spawn(self) -> Result<Process, Error> {
+        if let Some(stream) = self.redirections.first() {
+            let address = self.client.address().clone();
+            return Err(Error::Redirected { address, stream });
+        }
         let (purpose, start): (String, ChannelRequest) = match self.program {
             Program::Command(command) => (
                 "to run the command".to_owned(),
@@ -180,33 +198,6 @@ impl Exec {
                 status: ExitStatus::None,
             },
         })
-    }
-
-    /// Runs the program to its end: standard input is written while both outputs are read.
-    ///
-    /// # Errors
-    /// A program that fails is no error: see [`Output::status`].
-    pub async fn output(mut self) -> Result<Output, Error> {
-        let input = std::mem::replace(&mut self.stdin, Input::Bytes(Vec::new()));
-        let (timeout, limit) = (self.timeout, self.output_limit);
-        let client = self.client.clone();
-        let mut output = Output::default();
-        let run = async {
-            let process = self.spawn().await?;
-            process.collect(input, &mut output, limit).await
-        };
-        let finished = match timeout {
-            None => Some(run.await),
-            Some(limit) => tokio::time::timeout(limit, run).await.ok(),
-        };
-        match finished {
-            Some(result) => result.map(|()| output),
-            None => Err(Error::RunTimeout {
-                address: client.address().clone(),
-                limit: timeout.unwrap_or_default(),
-                partial: Box::new(output),
-            }),
-        }
     }
 }
 
@@ -302,73 +293,4 @@ impl Prepared {
         }
         Ok(refused)
     }
-}
-
-impl Process {
-    /// Feeds the program, reads both its outputs and waits for its end, all at the same time.
-    async fn collect(self, input: Input, output: &mut Output, limit: usize) -> Result<(), Error> {
-        let Self {
-            stdin,
-            stdout,
-            stderr,
-            mut control,
-        } = self;
-        let client = control.client.clone();
-        let feeding = async {
-            // A program need not read its input to the end.
-            if let Err(error) = feed(stdin, input).await {
-                tracing::debug!(%error, "the program did not take all of its input");
-            }
-            std::future::pending().await
-        };
-        let waiting = async {
-            output.status = control.wait().await?;
-            Ok(())
-        };
-        let running = async {
-            tokio::try_join!(
-                gather(&client, stdout, &mut output.stdout, limit),
-                gather(&client, stderr, &mut output.stderr, limit),
-                waiting,
-            )
-        };
-        tokio::select! {
-            // An input that never ends is not waited for once the program has.
-            ended = running => ended.map(|_| ()),
-            never = feeding => never,
-        }
-    }
-}
-
-async fn feed(mut stdin: ChannelWriter, input: Input) -> std::io::Result<()> {
-    match input {
-        Input::Bytes(bytes) => stdin.write_all(&bytes).await?,
-        Input::Reader(mut reader) => {
-            let mut buffer = BytesMut::with_capacity(INPUT_BYTES);
-            while reader.read_buf(&mut buffer).await? > 0 {
-                stdin.write_all(&buffer).await?;
-                buffer.clear();
-            }
-        }
-    }
-    stdin.shutdown().await
-}
-
-async fn gather(
-    client: &Client,
-    mut from: ChannelReader,
-    into: &mut Vec<u8>,
-    limit: usize,
-) -> Result<(), Error> {
-    let failed = |source| client.channel_error("read the output", source);
-    while let Some(chunk) = from.next_chunk().await.map_err(failed)? {
-        if into.len().saturating_add(chunk.len()) > limit {
-            return Err(Error::OutputTooLong {
-                address: client.address().clone(),
-                limit,
-            });
-        }
-        into.extend_from_slice(&chunk);
-    }
-    Ok(())
 }

@@ -2,16 +2,21 @@
 //!
 //! ```text
 //!  client.run("cmd")  ──▶ Output { stdout, stderr, status }
-//!  client.exec("cmd") ──▶ Exec: env, terminal, stdin, limits ──output()──▶ Output
-//!                                                            └─spawn()──▶ Process { stdin, stdout, stderr }, wait, signal
+//!  client.exec("cmd") ──▶ Exec: env, terminal, stdin, limits ─┬ output() ─▶ Output
+//!                                                             ├ spawn()  ─▶ Process { stdin, stdout, stderr }, wait, signal
+//!                                                             └ start()  ─▶ Job: as Process, with streams redirected
 //! ```
 //!
 //! Standard output and error share one window (RFC 4254 §5.2): [`Exec::output`] reads both while it writes standard
 //! input, so none of the three can hold up another.
 
 mod exec;
+mod redirect;
+mod run;
 
 pub use exec::{DEFAULT_OUTPUT_LIMIT, Exec};
+pub use redirect::{Input, RemoteOutput, Sink};
+pub use run::Job;
 
 use std::time::Duration;
 

@@ -18,6 +18,7 @@
 //!  putty            plink                  ──▶ our server library
 //!  dropbear         dbclient               ──▶ our server library, our client library ──▶ dropbear
 //!  libssh           a client of libssh     ──▶ our server library, our client library ──▶ a server of libssh
+//!  processes        our client library     ──▶ our server library, sshd
 //!  tinyssh          our client library     ──▶ tinysshd
 //! ```
 //!
@@ -53,6 +54,7 @@ mod openssh_server_routes;
 mod openssh_server_sftp;
 mod openssh_server_transfers;
 mod ours;
+mod processes;
 mod putty;
 mod python_clients;
 mod python_servers;
