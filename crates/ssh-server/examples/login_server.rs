@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p ssh-server --example login_server -- 127.0.0.1:2222 host_key_file authorized_keys_file`
 
+#![allow(clippy::print_stdout, reason = "it is a program")]
+
 use std::error::Error;
 
 use ssh_server::filesystem::Local;
@@ -60,6 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .host_key(host_key)
         .listen(address, application)
         .await?;
+    println!("listening on {}", listening.local_addr());
     listening.wait().await;
     Ok(())
 }
