@@ -353,3 +353,47 @@ fn every_message_number_has_a_row_on_the_spec_page() {
         }
     }
 }
+
+#[test]
+fn every_row_of_the_gallery_names_what_exists() {
+    let page = read(root().join("docs/gallery.md"));
+    let tests = root().join("crates/ssh-testkit/tests/gallery");
+    for number in 1..=60 {
+        let beginning = format!("| E-{number:02} |");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with(&beginning)).collect();
+        assert_eq!(rows.len(), 1, "docs/gallery.md: E-{number:02}");
+        let columns: Vec<&str> = rows[0].split('|').map(str::trim).collect();
+        let (files, test) = (columns[3], columns[4]);
+        if test.starts_with("open: waits for ") {
+            assert_eq!(files, "", "{}", rows[0]);
+            continue;
+        }
+        let files: Vec<&str> = files.split('`').skip(1).step_by(2).collect();
+        assert!(!files.is_empty(), "{}", rows[0]);
+        for file in files {
+            assert!(root().join(file).is_file(), "docs/gallery.md names {file}");
+        }
+        let (module, name) = test.trim_matches('`').split_once("::").expect(rows[0]);
+        let code = read(tests.join(format!("{module}.rs")));
+        assert!(
+            code.contains(&format!("#[test]\nfn {name}()")),
+            "docs/gallery.md names {test}"
+        );
+    }
+}
+
+#[test]
+fn every_example_is_in_the_gallery() {
+    let page = read(root().join("docs/gallery.md"));
+    for door in FRONT_DOORS {
+        let folder = format!("crates/{door}/examples");
+        for file in rust_files(&root().join(&folder)) {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            // What examples share is a folder, and a folder without a `main.rs` is no example.
+            if file.parent().unwrap().ends_with("examples") {
+                let path = format!("`{folder}/{name}`");
+                assert!(page.contains(&path), "docs/gallery.md does not name {path}");
+            }
+        }
+    }
+}
