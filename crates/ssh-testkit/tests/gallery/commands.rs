@@ -1,6 +1,11 @@
 //! Examples of the client: commands and their streams.
 
-use ssh_testkit::running::{Finished, run};
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Arc;
+
+use ssh_testkit::openssh::Keys;
+use ssh_testkit::running::{Finished, free_port, run};
 
 use crate::visited::Visited;
 
@@ -16,6 +21,18 @@ fn each(name: &str, words: &[&str], check: impl Fn(Finished)) {
 fn lines(finished: Finished) -> Vec<String> {
     let finished = finished.with_code(0);
     finished.stdout_text().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn simple_client() {
+    each("simple_client", &["echo hello"], |ran| {
+        assert_eq!(lines(ran), ["hello"]);
+    });
+    each("simple_client", &["echo no such thing >&2; exit 3"], |ran| {
+        let ran = ran.with_code(1);
+        let told = ran.stderr_text();
+        assert!(told.contains("no such thing") && told.contains('3'), "{ran}");
+    });
 }
 
 #[test]
@@ -81,6 +98,40 @@ fn check_exit_status() {
 }
 
 #[test]
+fn gather_results() {
+    let keys = Arc::new(Keys::make());
+    let servers: Vec<Visited> = std::iter::once(Visited::ours(&keys))
+        .chain(Visited::openssh(&keys))
+        .collect();
+    let unreachable = format!("127.0.0.1:{}", free_port());
+    let hosts: Vec<String> = servers
+        .iter()
+        .map(|server| format!("127.0.0.1:{}", server.port))
+        .collect();
+    let known: String = servers
+        .iter()
+        .map(|server| fs::read_to_string(keys.known_hosts("one", server.port, "host")).unwrap())
+        .collect();
+    let mut words = vec!["echo one,exit 9", &unreachable];
+    words.extend(hosts.iter().skip(1).map(String::as_str));
+    let mut command = servers[0].client("gather_results", &words);
+    fs::write(keys.path("known_hosts"), known).unwrap();
+    let told: BTreeSet<String> = lines(run(&mut command)).into_iter().collect();
+    for host in &hosts {
+        assert!(told.contains(&format!("{host}: echo one: one")), "{told:?}");
+        let failed = format!("{host}: exit 9: ");
+        assert!(
+            told.iter()
+                .any(|line| line.starts_with(&failed) && line.contains('9')),
+            "{told:?}"
+        );
+    }
+    let refused = format!("{unreachable}: ");
+    assert!(told.iter().any(|line| line.starts_with(&refused)), "{told:?}");
+    assert_eq!(told.len(), 2 * hosts.len() + 1, "{told:?}");
+}
+
+#[test]
 fn math_client() {
     each("math_client", &["2+3", "2^64", "7/2"], |ran| {
         assert_eq!(
@@ -92,6 +143,47 @@ fn math_client() {
                 "bc: exit status 0"
             ]
         );
+    });
+}
+
+#[test]
+fn redirect_input() {
+    for server in Visited::both() {
+        let file = server.keys.path("output");
+        let words = ["tr a-z A-Z", "quiet words", file.to_str().unwrap()];
+        let ran = run(&mut server.client("redirect_input", &words)).with_code(0);
+        assert!(ran.stdout.is_empty(), "{ran}");
+        assert_eq!(
+            fs::read_to_string(file).unwrap(),
+            "QUIET WORDS",
+            "{}",
+            server.name
+        );
+    }
+}
+
+#[test]
+fn redirect_local_pipe() {
+    // Much more than any buffer on the way holds.
+    let words = ["head -c 20000000 /dev/zero", "wc -c"];
+    each("redirect_local_pipe", &words, |ran| {
+        assert_eq!(lines(ran), ["20000000"]);
+    });
+    // The remote program has enough after ten bytes: the local one, which has no end of its own, ends with it.
+    each(
+        "redirect_local_pipe",
+        &["cat /dev/zero", "head -c 10 | wc -c"],
+        |ran| {
+            assert_eq!(lines(ran), ["10"]);
+        },
+    );
+}
+
+#[test]
+fn redirect_remote_pipe() {
+    let words = ["head -c 20000000 /dev/zero", "wc -c"];
+    each("redirect_remote_pipe", &words, |ran| {
+        assert_eq!(lines(ran), ["20000000", "the first: exit status 0"]);
     });
 }
 
