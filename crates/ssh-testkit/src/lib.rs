@@ -5,6 +5,7 @@
 //! | [`pair`] | client and server in memory: virtual clock, seeded generator, bytes whole, one by one or in random cuts |
 //! | [`link`] | the wire between them: cuts, latency, taps |
 //! | [`simulator`] | random two-sided schedules on such a pair, and what must hold after each step |
+//! | [`proxy`] | what stands between two real sockets and cuts, delays, breaks and ends what passes |
 //! | [`clock`] | time that moves when a test says so |
 //! | [`rng`] | the seeded generator |
 //! | [`hostile`] | a scripted peer that speaks raw packets and lies at every step, and what it is let loose on |
@@ -21,6 +22,7 @@ pub mod link;
 pub mod openssh;
 pub mod pair;
 pub mod peers;
+pub mod proxy;
 pub mod rng;
 pub mod running;
 pub mod security_key;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::TempDir;
 
 use crate::peers;
+use crate::proxy::{Proxy, in_front_of};
 use crate::running::{Running, free_port, wait_for_greeting};
 
 /// Keys and files for one test: a host key, a user key, a second user key nobody knows.
@@ -142,6 +143,8 @@ pub struct Server {
     /// Its keys, and those it lets in.
     pub keys: Arc<Keys>,
     program: Running,
+    /// What cuts its bytes, where whole suites are to run that way.
+    _proxy: Option<Proxy>,
 }
 
 impl Server {
@@ -176,7 +179,13 @@ impl Server {
             );
             match wait_for_greeting(&mut program, port) {
                 Ok(()) => {
-                    return Self { port, keys, program };
+                    let (port, proxy) = in_front_of(port);
+                    return Self {
+                        port,
+                        keys,
+                        program,
+                        _proxy: proxy,
+                    };
                 }
                 Err(problem) => last = problem,
             }

@@ -1,0 +1,125 @@
+//! A scripted session of 40 KB each way, cut at every byte of either direction, with FIN and with RST (promise 24 and
+//! case 7 of the security page): whoever is cut says so with an error, nobody hangs, and nothing is left: no task, no
+//! descriptor, no child. A test program of its own, because it counts what the whole process has.
+//!
+//! Of the offsets each `STEP`th is tried, and each of the first ones; `BOWLINE_CUT_STEP=1` tries all.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what must be true by panicking"
+)]
+
+#[path = "faults/script.rs"]
+mod script;
+
+use std::fs;
+
+use script::{Echo, PATIENCE, config, server, session, until};
+use ssh_client::{Config, Error};
+use ssh_server::{Account, Application, Candidate, Decision, Listening, Programs, Services, Session};
+use ssh_testkit::proxy::{Fault, Faults, Proxy};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+/// Prime, so that the offsets fall everywhere in a packet.
+const STEP: usize = 1_499;
+
+/// An application whose programs are real ones.
+struct Children(Services);
+
+impl Application for Children {
+    async fn password(&self, candidate: &Candidate, password: &[u8]) -> Decision {
+        Echo.password(candidate, password).await
+    }
+
+    async fn session(&self, session: Session) {
+        self.0.serve(session).await;
+    }
+}
+
+/// What the process has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Belongings {
+    tasks: usize,
+    descriptors: usize,
+    children: usize,
+}
+
+impl Belongings {
+    fn now() -> Self {
+        let children = fs::read_dir("/proc/self/task").unwrap().flatten().map(|task| {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            children.split_whitespace().count()
+        });
+        Self {
+            tasks: Handle::current().metrics().num_alive_tasks(),
+            descriptors: fs::read_dir("/proc/self/fd").unwrap().count(),
+            children: children.sum(),
+        }
+    }
+
+    fn is_no_more_than(self, before: Self) -> bool {
+        self.tasks <= before.tasks
+            && self.descriptors <= before.descriptors
+            && self.children <= before.children
+    }
+}
+
+/// One session over a wire that is cut; true if it was over before the cut.
+async fn cut(listening: &Listening, program: Option<&str>, config: &Config, faults: Faults) -> bool {
+    let proxy = Proxy::start(listening.local_addr().port(), faults);
+    let ended = timeout(PATIENCE, session(proxy.port, config, program)).await;
+    let ended: Result<(), Error> = ended.unwrap_or_else(|_| panic!("{faults:?}: the client hangs"));
+    if let Err(error) = &ended {
+        let words = error.to_string();
+        assert!(words.contains("127.0.0.1"), "{faults:?}: {words}");
+    }
+    drop(proxy);
+    until("the end of the connection", || listening.connections() == 0).await;
+    ended.is_ok()
+}
+
+#[tokio::test]
+async fn a_session_cut_at_any_byte_ends_with_an_error_and_leaves_nothing() {
+    let step = std::env::var("BOWLINE_CUT_STEP").map_or(STEP, |step| step.parse().unwrap());
+    let config = config();
+    let children = Children(Services::new().programs(Programs::new(Account::current().unwrap())));
+    let (with_echo, with_children) = (server(Echo).await, server(children).await);
+    let servers = [(&with_echo, None), (&with_children, Some("cat"))];
+    // What a session carries when nothing happens to it; and what there is once has been made.
+    let (mut up, mut down) = (0, 0);
+    for (listening, program) in servers {
+        let proxy = Proxy::start(listening.local_addr().port(), Faults::both(Fault::None));
+        session(proxy.port, &config, program).await.unwrap();
+        (up, down) = proxy.carried();
+        drop(proxy);
+        until("the end of the connection", || listening.connections() == 0).await;
+    }
+    assert!(up > 40_000 && down > 40_000);
+    let before = Belongings::now();
+    let offsets = |end: usize| {
+        let first = (0..60).step_by(step.min(20));
+        first.chain((60..end).step_by(step)).chain([end - 1])
+    };
+    let (mut cuts, mut whole) = (0, 0);
+    for (direction, end) in [(Faults::up as fn(Fault) -> Faults, up), (Faults::down, down)] {
+        for (number, at) in offsets(end).enumerate() {
+            for fault in [Fault::Cut(at), Fault::Reset(at)] {
+                let (listening, program) = servers[number % 2];
+                cuts += 1;
+                whole += usize::from(cut(listening, program, &config, direction(fault)).await);
+            }
+        }
+    }
+    // Only the farewell is short enough to be cut unnoticed.
+    assert!(whole * 20 < cuts, "{whole} of {cuts} cuts were not noticed");
+    until("what there was before", || {
+        Belongings::now().is_no_more_than(before)
+    })
+    .await;
+    println!(
+        "{cuts} cuts, {whole} of them in the farewell; {:?}",
+        Belongings::now()
+    );
+}
