@@ -150,7 +150,8 @@ fn opens_that_make_no_sense_are_refused() {
     let mut siege = siege(open_house());
     let long = [&b"\0\x02\x80\0"[..], &[b'x'; 0x28000], b"\0\0\0\0"].concat();
     for (channel_type, data, reason) in [
-        ("x11", &b""[..], OpenFailureReason::UNKNOWN_CHANNEL_TYPE),
+        ("x12", &b""[..], OpenFailureReason::UNKNOWN_CHANNEL_TYPE),
+        ("x11", b"", OpenFailureReason::ADMINISTRATIVELY_PROHIBITED),
         ("", b"", OpenFailureReason::UNKNOWN_CHANNEL_TYPE),
         ("session\n", b"", OpenFailureReason::UNKNOWN_CHANNEL_TYPE),
         ("session", b"x", OpenFailureReason::ADMINISTRATIVELY_PROHIBITED),
