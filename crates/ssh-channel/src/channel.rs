@@ -19,7 +19,7 @@
 //! discarded until its own.
 
 use crate::error::Misbehaviour;
-use crate::inbox::Inbox;
+use crate::inbox::{Arrival, Inbox};
 use crate::replies::RepliesDue;
 use crate::table::ChannelId;
 use crate::window::{ReceiveWindow, SendWindow};
@@ -76,6 +76,16 @@ pub(crate) enum Receiving {
     ExpectData,
     ExpectClose,
     Ended,
+}
+
+/// Under which terms data arrives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// The most data of one message that was offered.
+    pub(crate) max_packet: u32,
+    /// How many empty messages may come in a row.
+    pub(crate) empty_limit: u32,
+    pub(crate) arrival: Arrival,
 }
 
 /// What became of data that arrived.
@@ -171,17 +181,20 @@ impl Channel {
         }
     }
 
-    /// Data arrived. `stream` is where it belongs, `max_packet` what was offered, `empty_limit` how many empty messages
-    /// may come in a row.
+    /// Data arrived. `stream` is where it belongs.
     pub(crate) fn received(
         &mut self,
         id: ChannelId,
         message: &'static str,
         stream: Option<Stream>,
         data: Bytes,
-        max_packet: u32,
-        empty_limit: u32,
+        terms: Terms,
     ) -> Result<Delivery, Misbehaviour> {
+        let Terms {
+            max_packet,
+            empty_limit,
+            arrival,
+        } = terms;
         let channel = id.number();
         let link = self.hear(id, message)?;
         if link.theirs != Receiving::ExpectData {
@@ -209,7 +222,7 @@ impl Channel {
             _ if silenced => Ok(Delivery::Ignored),
             None => Ok(Delivery::Dropped),
             Some(stream) => {
-                self.inbox_mut(stream).push(data);
+                self.inbox_mut(stream).push(data, arrival);
                 Ok(Delivery::Inbox(stream))
             }
         }
@@ -324,7 +337,12 @@ mod tests {
 
     fn data(channel: &mut Channel, length: usize) -> Result<Delivery, Misbehaviour> {
         let bytes = Bytes::from(vec![7; length]);
-        channel.received(ID, "DATA", Some(Stream::Data), bytes, 10, 3)
+        let terms = Terms {
+            max_packet: 10,
+            empty_limit: 3,
+            arrival: Arrival::default(),
+        };
+        channel.received(ID, "DATA", Some(Stream::Data), bytes, terms)
     }
 
     fn theirs(channel: &mut Channel, half: Receiving) {

@@ -3,9 +3,10 @@
 use super::Connection;
 use crate::Stream;
 use crate::auth::Session;
-use crate::channel::{Delivery, Link, Receiving, Sending};
+use crate::channel::{Delivery, Link, Receiving, Sending, Terms};
 use crate::error::{Misbehaviour, Misuse};
 use crate::event::Event;
+use crate::inbox::Arrival;
 use crate::limits::TURN_BYTES;
 use crate::messages::{
     ChannelClose, ChannelData, ChannelEof, ChannelExtendedData, ChannelWindowAdjust, EXTENDED_DATA_STDERR,
@@ -218,11 +219,17 @@ impl Connection {
         stream: Option<Stream>,
         data: Bytes,
     ) -> Result<(), Misbehaviour> {
+        let terms = Terms {
+            max_packet: self.config.max_packet,
+            empty_limit: self.config.limits.empty_data,
+            arrival: Arrival {
+                is_crowded: self.channels.len() > 1,
+                turn: self.now,
+            },
+        };
         let channel = self.channels.heard(id, message)?;
         let count = data.len();
-        let max_packet = self.config.max_packet;
-        let empty_limit = self.config.limits.empty_data;
-        match channel.received(id, message, stream, data, max_packet, empty_limit)? {
+        match channel.received(id, message, stream, data, terms)? {
             Delivery::Inbox(stream) => self.events.push_back(Event::Readable(id, stream)),
             Delivery::Dropped => self.consumed(id, count),
             Delivery::Ignored => {}
