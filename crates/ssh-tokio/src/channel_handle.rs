@@ -280,6 +280,10 @@ impl AsyncRead for ChannelReader {
             let count = this.chunk.len().min(into.remaining());
             into.put_slice(this.chunk.get(..count).unwrap_or_default());
             this.chunk.advance(count);
+            if this.chunk.is_empty() {
+                // Even without a byte it would hold the block it came in.
+                this.chunk = Bytes::new();
+            }
             this.consumed = this.consumed.saturating_add(count);
             any = true;
         }
