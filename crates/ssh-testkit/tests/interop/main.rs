@@ -7,6 +7,7 @@
 //!  compression      OpenSSH in both seats
 //!  dead_peers       OpenSSH in both seats, stopped
 //!  diffie_hellman   OpenSSH in both seats, asyncssh: groups and group exchange
+//!  fragments        OpenSSH in both seats, dropbear, plink: through the fault proxy, in pieces and cut off
 //!  key_types        OpenSSH in both seats: RSA
 //!  security_keys    OpenSSH in both seats: keys of a FIDO device in software
 //!  rekey_trust      our client library     ──▶ our server library: a host key that changes
@@ -41,6 +42,7 @@ mod diffie_hellman;
 mod dropbear;
 mod echo;
 mod foreign;
+mod fragments;
 mod key_types;
 mod libssh;
 mod matrix;

@@ -11,6 +11,7 @@ use ssh_server::{
     Listening, Login, Permissions, Programs, Server, Services, Session, Target, constant_time_eq,
 };
 use ssh_testkit::openssh::{Keys, client_arguments};
+use ssh_testkit::proxy::{Proxy, in_front_of};
 use tokio::runtime::Runtime;
 
 /// How long each step up to the login may take, in either role.
@@ -25,6 +26,8 @@ pub struct Ours {
     pub port: u16,
     /// Its keys, and those it lets in.
     pub keys: Arc<Keys>,
+    /// What cuts its bytes, where the whole suite is to run that way.
+    _proxy: Option<Proxy>,
     attempts: Attempts,
     listening: Option<Listening>,
     runtime: Option<Runtime>,
@@ -103,9 +106,10 @@ impl Ours {
         };
         let builder = show(Server::builder().config(config).limits(limits), &keys);
         let listening = runtime.block_on(builder.listen(("127.0.0.1", 0), door)).unwrap();
-        let port = listening.local_addr().port();
+        let (port, proxy) = in_front_of(listening.local_addr().port());
         Self {
             port,
+            _proxy: proxy,
             keys,
             attempts,
             listening: Some(listening),
