@@ -78,8 +78,14 @@ impl Inbox {
             }
             self.owned = self.chunks.len();
         }
-        self.chunks.push_back(chunk);
-        self.chunks.back_mut().into_iter().for_each(own);
+        // Whoever left something over is behind already.
+        if self.owned > 0 {
+            self.chunks.push_back(Bytes::copy_from_slice(&chunk));
+            self.owned = self.chunks.len();
+        } else {
+            self.chunks.push_back(chunk);
+            self.chunks.back_mut().into_iter().for_each(own);
+        }
     }
 
     /// Gives out up to `max` of the oldest bytes; `None` when there are none.
@@ -230,7 +236,8 @@ mod tests {
         let held = inbox.chunks.front().map(|chunk| chunk.as_ptr());
         inbox.push(block.slice(0..2_000), at(1));
         assert!(block.is_unique(), "it was there to be read for a turn");
-        inbox.push(block.slice(0..2_000), at(2));
+        inbox.push(block.slice(0..LARGE_CHUNK_BYTES), at(2));
+        assert!(block.is_unique(), "nothing is lent to a reader that is behind");
         let second = inbox.chunks.get(1).map(|chunk| chunk.as_ptr());
         inbox.push(block.slice(0..2_000), at(3));
         assert_eq!(
@@ -239,7 +246,7 @@ mod tests {
             "copied once"
         );
         assert!(held.is_some() && second.is_some());
-        let all = 5_000 + 2 * LARGE_CHUNK_BYTES + 3 * 2_000;
+        let all = 5_000 + 3 * LARGE_CHUNK_BYTES + 2 * 2_000;
         assert_eq!(drained(&mut inbox, usize::MAX).len(), all);
     }
 

@@ -190,7 +190,7 @@ fn kept_of_stalled(window: u32, piece: usize, others: bool) -> i64 {
 
 #[test]
 fn a_stalled_channel_keeps_its_window_and_64_kib_at_most() {
-    for window in [64 * 1024, 1 << 20, 2 << 20] {
+    for window in [64 * 1024, 1 << 20] {
         for piece in [100, 1_000, 1_500, 5_000, 16 * 1024, 32 * 1024, 64 * 1024] {
             for others in [false, true] {
                 let kept = kept_of_stalled(window, piece, others);
