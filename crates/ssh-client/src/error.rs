@@ -285,6 +285,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A blocking call was made inside of an async runtime, which it would have stopped.
+    #[error("a blocking call inside of an async runtime: use the async one")]
+    InsideRuntime,
+    /// The thread of a blocking client could not be started.
+    #[error("start the client's thread: {0}")]
+    Runtime(#[source] io::Error),
     /// The operating system gave no randomness.
     #[error("the system gives no randomness: {0}")]
     Randomness(#[source] io::Error),

@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod blocking;
 mod client;
 mod config;
 pub mod config_file;
