@@ -12,6 +12,7 @@ use ssh_client::{
 
 use crate::arguments::{Common, ConfigFile, Destination, check_host, check_user};
 use crate::log;
+use crate::route;
 use crate::terminal::{ask_line, ask_secret, complain, harmless};
 use crate::transport::{Settings, keepalive};
 
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     named_identities: usize,
     /// `-q`
     quiet: bool,
+    /// Where the configuration came from; that of hosts on the way comes from there, too.
+    config_file: ConfigFile,
 }
 
 /// Reads the configuration, settles who and where, and starts the log.
@@ -92,23 +95,25 @@ pub(crate) fn plan(common: Common, destination: &Destination) -> Result<Plan, St
         tokens,
         named_identities,
         quiet,
+        config_file,
     })
 }
 
 impl Plan {
     /// Connects and logs in.
     pub(crate) async fn connect(&self) -> Result<Client, String> {
-        let config = self.config()?;
+        let mut config = self.config()?;
+        route::settle(self, &mut config).await?;
         let (host_keys, credentials) = (self.host_keys()?, self.credentials()?);
-        let address = (self.host.as_str(), self.port);
-        let client = Client::connect_with(&config, address, &self.user, host_keys, credentials)
+        let client = Client::connect_with(&config, self.address(), &self.user, host_keys, credentials)
             .await
             .map_err(|error| harmless(&error.to_string()))?;
         tracing::debug!("authenticated to {} as {}", client.address(), client.user());
         Ok(client)
     }
 
-    fn config(&self) -> Result<Config, String> {
+    /// The small policies and limits; the way there is not settled yet.
+    pub(crate) fn config(&self) -> Result<Config, String> {
         let mut config = Config::default();
         let options = &self.options;
         let settings = Settings {
@@ -151,7 +156,7 @@ impl Plan {
         Ok(config)
     }
 
-    fn host_keys(&self) -> Result<HostKeys, String> {
+    pub(crate) fn host_keys(&self) -> Result<HostKeys, String> {
         let defaults = |files: &[&str]| files.iter().map(|&file| file.to_owned()).collect::<Vec<_>>();
         let user = self.options.user_known_hosts_files.clone();
         let mut user = user.unwrap_or_else(|| defaults(&DEFAULT_USER_KNOWN_HOSTS));
@@ -184,7 +189,7 @@ impl Plan {
         )
     }
 
-    fn credentials(&self) -> Result<Credentials, String> {
+    pub(crate) fn credentials(&self) -> Result<Credentials, String> {
         let options = &self.options;
         let mut credentials = Credentials::none();
         if options.pubkey_authentication.unwrap_or(true) {
@@ -233,6 +238,21 @@ impl Plan {
     /// The user and host, for messages.
     pub(crate) fn place(&self) -> String {
         format!("{}@{}", self.user, self.host)
+    }
+
+    /// The host and the port.
+    pub(crate) fn address(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+
+    /// As whom.
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Where the configuration came from.
+    pub(crate) const fn config_file(&self) -> &ConfigFile {
+        &self.config_file
     }
 
     /// What `%` and a letter stand for.

@@ -14,6 +14,7 @@ mod client;
 mod demo;
 mod keygen;
 mod log;
+mod route;
 mod sftp;
 mod ssh;
 mod sshd;

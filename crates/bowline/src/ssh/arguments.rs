@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use lexopt::Arg::{Long, Short, Value};
+use ssh_client::AddressFamily;
 use ssh_client::config_file::{
-    self, AddressFamily, ForwardAgent, ForwardListen, RequestTty, SessionType, Tunnel, jump_hosts,
+    self, ForwardAgent, ForwardListen, RequestTty, SessionType, Tunnel, jump_hosts,
 };
 
 use crate::arguments::{Common, Destination, destination, text};

@@ -1,9 +1,9 @@
 //! The forwards of a connection: those the command line and the configuration ask for, and those a person adds.
 
 use ssh_client::config_file::{
-    AddressFamily, ForwardListen, ForwardSpec, ForwardTarget, Options, PermitRemoteOpen, Tokens, expand_text,
+    ForwardListen, ForwardSpec, ForwardTarget, Options, PermitRemoteOpen, Tokens, expand_text,
 };
-use ssh_client::{Client, Forward, Forwarding, ListenOn, Listening, SocketFile, Target};
+use ssh_client::{AddressFamily, Client, Forward, Forwarding, ListenOn, Listening, SocketFile, Target};
 
 use crate::client::Plan;
 use crate::terminal::{complain, harmless};

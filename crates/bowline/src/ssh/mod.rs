@@ -100,9 +100,6 @@ fn check(options: &Options, command: &[u8]) -> Result<(), String> {
     }
     let named = |is_named: bool, keyword| is_named.then_some(keyword);
     let missing = [
-        named(options.proxy_command.is_some(), "ProxyCommand"),
-        named(options.bind_address.is_some(), "BindAddress"),
-        named(options.address_family.is_some(), "AddressFamily"),
         named(options.forward_x11 == Some(true), "ForwardX11"),
         named(
             matches!(

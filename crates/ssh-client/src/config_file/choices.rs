@@ -1,18 +1,7 @@
 //! Values that are one of a few: terminals, sessions, address families, tunnels, the escape character.
 
 use super::values::{ValueError, wrong, yes_no};
-
-/// `AddressFamily`: which addresses of a host are tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AddressFamily {
-    /// All of them.
-    #[default]
-    Any,
-    /// IPv4.
-    Inet,
-    /// IPv6.
-    Inet6,
-}
+use crate::connect::AddressFamily;
 
 /// `RequestTTY`: whether the remote program gets a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -20,8 +20,7 @@ mod words;
 use crate::keys::pattern::matches;
 
 pub use choices::{
-    AddressFamily, EscapeChar, ForwardAgent, RequestTty, SessionType, Tunnel, TunnelDevice, escape_char,
-    tunnel_device,
+    EscapeChar, ForwardAgent, RequestTty, SessionType, Tunnel, TunnelDevice, escape_char, tunnel_device,
 };
 pub use forwards::{ForwardListen, ForwardSpec, ForwardTarget, PermitRemoteOpen, dynamic, local, remote};
 pub use jump::{JumpHost, jump_hosts};

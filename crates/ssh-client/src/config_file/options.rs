@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::choices::{
-    AddressFamily, EscapeChar, ForwardAgent, RequestTty, SessionType, Tunnel, TunnelDevice,
-};
+use super::choices::{EscapeChar, ForwardAgent, RequestTty, SessionType, Tunnel, TunnelDevice};
 use super::forwards::{ForwardSpec, PermitRemoteOpen};
 use super::jump::JumpHost;
 use super::keywords::{KEYWORDS, Setter};
 use super::values::{LogLevel, RekeyLimit, ValueError};
 use super::words::{Line, SyntaxError};
+use crate::connect::AddressFamily;
 use crate::kex::Preset;
 
 /// `StrictHostKeyChecking`: what happens with a host key that is not known.

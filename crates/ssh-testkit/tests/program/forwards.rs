@@ -159,6 +159,8 @@ fn who_may_connect_to_a_port_of_this_side() {
         (&[], "*:", true),
         (&[], ":", true),
         (&["-g"], "localhost:", false),
+        (&["-4"], "", false),
+        (&["-4"], "*:", true),
         (&[], "127.0.0.2:", true),
     ] {
         let port = free_port();

@@ -3,6 +3,7 @@
 //! ```text
 //!  ssh      bowline ssh  ──▶ OpenSSH's sshd, bowline sshd
 //!  tmux     bowline ssh in a person's terminal: an editor, a resize, escape characters
+//!  route    bowline ssh -J, ProxyCommand, -b
 //!  forwards   bowline ssh -L, -R, -D
 //!  session, stdio_forward   bowline ssh: variables, terminals, the background, -W
 //!  sftp     bowline sftp ──▶ OpenSSH's sshd, bowline sshd
@@ -39,6 +40,7 @@ mod host_keys;
 mod interactive;
 mod keygen;
 mod liveness;
+mod route;
 mod session;
 mod sftp;
 mod ssh;
