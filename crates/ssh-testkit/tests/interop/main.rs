@@ -8,6 +8,7 @@
 //!  dead_peers       OpenSSH in both seats, stopped
 //!  diffie_hellman   OpenSSH in both seats, asyncssh: groups and group exchange
 //!  fragments        OpenSSH in both seats, dropbear, plink: through the fault proxy, in pieces and cut off
+//!  halted           OpenSSH in both seats, stopped for a while, and killed
 //!  key_types        OpenSSH in both seats: RSA
 //!  security_keys    OpenSSH in both seats: keys of a FIDO device in software
 //!  rekey_trust      our client library     ──▶ our server library: a host key that changes
@@ -43,6 +44,7 @@ mod dropbear;
 mod echo;
 mod foreign;
 mod fragments;
+mod halted;
 mod key_types;
 mod libssh;
 mod matrix;
