@@ -272,6 +272,9 @@ pub enum Error {
         /// Where to.
         address: Address,
     },
+    /// A connection that comes back was closed by this side.
+    #[error("the connection is not made again: it was closed by this side")]
+    ReconnectingClosed,
     /// Something over SFTP failed.
     #[error(transparent)]
     Sftp(#[from] SftpError),

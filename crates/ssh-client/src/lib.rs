@@ -22,7 +22,7 @@
 //!
 //! What lives here: policy and comfort. Whom to believe ([`HostKeys`]) and what to log in with ([`Credentials`]) are
 //! arguments nobody can leave out; everything else has a default in [`Config`]. What does not, yet: agents,
-//! keyboard-interactive, certificates, remote forwarding, jump hosts. Protocol and sockets are below, in
+//! keyboard-interactive, certificates. Protocol and sockets are below, in
 //! [`tokio_driver`] and the crates under it, all reachable from here by name.
 
 #![forbid(unsafe_code)]
@@ -42,6 +42,8 @@ mod login;
 mod output;
 mod process;
 mod reader;
+mod reconnect;
+mod reverse;
 mod route;
 pub mod sftp;
 pub mod terminal;
@@ -62,6 +64,8 @@ pub use process::{
     DEFAULT_OUTPUT_LIMIT, Exec, Input, Job, Process, ProcessControl, ProcessEvent, RemoteOutput, Sink,
 };
 pub use reader::{DEFAULT_READ_LIMIT, MAX_PATTERNS, Match, ReadError, Reader};
+pub use reconnect::{Backoff, KeptForward, Reconnecting, Standing};
+pub use reverse::{Dialled, ReverseListener};
 pub use route::{CommandError, Hop, MAX_HTTP_HEADER_BYTES, Proxy, ProxyCommand, ProxyError, Route};
 pub use sftp::Sftp;
 #[doc(no_inline)]

@@ -15,6 +15,7 @@ mod known_hosts;
 mod learning;
 mod opening;
 mod phases;
+mod reconnecting;
 mod scripted;
 mod told;
 
