@@ -18,7 +18,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         server.credentials(),
     )
     .await?;
-    let output = client.exec(command).check().output().await?;
+    let output = client.exec(command).check().output().await;
+    // Shown, an error is one line: the host, the step, and the last words of the program. All of them are in its fields.
+    let output = output.map_err(|error| error.to_string())?;
     print!("{}", output.stdout_text());
     client.disconnect().await;
     Ok(())
