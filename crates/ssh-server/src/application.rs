@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
+use crate::error::Error;
 use crate::forward::{Forward, Target};
 use crate::kex::{Extensions, Negotiated, Quirks, Transport};
 use crate::keys::PublicKey;
@@ -30,6 +31,20 @@ use crate::session::Session;
 /// }
 /// ```
 pub trait Application: Send + Sync + 'static {
+    /// A client has connected and has proved nothing yet. `false` closes the connection without a word; `true` unless
+    /// overridden.
+    fn connection_made(&self, peer: &Peer) -> impl Future<Output = bool> + Send {
+        let _ = peer;
+        ready(true)
+    }
+
+    /// A connection that had been let in by [`connection_made`](Self::connection_made) is over and nothing of it is left.
+    /// `why` is `None` where the client had said goodbye or the server sent it away. It is called once for each, also
+    /// when the server is dropped; it must not wait for anything.
+    fn connection_lost(&self, peer: &Peer, why: Option<&Error>) {
+        let _ = (peer, why);
+    }
+
     /// Whether `password` is that of the user. Compare in constant time ([`constant_time_eq`]),
     /// and take as long for a user who does not exist as for one who does.
     fn password(&self, candidate: &Candidate, password: &[u8]) -> impl Future<Output = Decision> + Send {
@@ -64,6 +79,14 @@ pub trait Application: Send + Sync + 'static {
 
 /// An `Arc` of an application is one too, for those who want to keep a handle on it.
 impl<A: Application> Application for Arc<A> {
+    fn connection_made(&self, peer: &Peer) -> impl Future<Output = bool> + Send {
+        A::connection_made(self, peer)
+    }
+
+    fn connection_lost(&self, peer: &Peer, why: Option<&Error>) {
+        A::connection_lost(self, peer, why);
+    }
+
     fn password(&self, candidate: &Candidate, password: &[u8]) -> impl Future<Output = Decision> + Send {
         A::password(self, candidate, password)
     }

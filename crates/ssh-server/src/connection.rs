@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use crate::application::{Agreed, Application, Candidate, Decision, Login};
 use crate::auth::server::{Attempt, Authenticator, Event, Verdict};
@@ -29,11 +30,31 @@ use crate::tokio_driver::{self, HandshakeError, farewell, next_event, system_rng
 
 /// What all connections of a server share.
 pub(crate) struct Shared<A> {
-    pub(crate) application: A,
+    pub(crate) application: Arc<A>,
     pub(crate) host_keys: Vec<Arc<dyn Signer>>,
     pub(crate) transport: Arc<kex::Config>,
     pub(crate) config: Config,
     pub(crate) limits: Limits,
+}
+
+/// A connection whose end the application is still to hear of: it does, whatever becomes of the task that serves it.
+struct Lost<A: Application> {
+    application: Option<Arc<A>>,
+    peer: Peer,
+}
+
+impl<A: Application> Lost<A> {
+    fn tell(&mut self, why: Option<&Error>) {
+        if let Some(application) = self.application.take() {
+            application.connection_lost(&self.peer, why);
+        }
+    }
+}
+
+impl<A: Application> Drop for Lost<A> {
+    fn drop(&mut self) {
+        self.tell(None);
+    }
 }
 
 /// How far a server is in ending.
@@ -48,8 +69,36 @@ pub(crate) enum Stage {
 }
 
 impl<A: Application> Shared<A> {
-    /// Serves one connection until it is over and nothing of it is left.
+    /// Serves one connection until it is over and nothing of it is left. The application hears of its beginning and of
+    /// its end, and everything that is traced in between stands in a span of its own.
     pub(crate) async fn serve<S>(
+        self: Arc<Self>,
+        stream: S,
+        peer: Peer,
+        admission: Option<Admission>,
+        stage: watch::Receiver<Stage>,
+    ) -> Result<(), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let span = tracing::info_span!("connection", %peer, user = tracing::field::Empty);
+        let attended = async {
+            if !self.application.connection_made(&peer).await {
+                tracing::info!(%peer, "turned away by the application");
+                return Ok(());
+            }
+            let mut lost = Lost {
+                application: Some(Arc::clone(&self.application)),
+                peer: peer.clone(),
+            };
+            let served = self.attend(stream, peer, admission, stage).await;
+            lost.tell(served.as_ref().err());
+            served
+        };
+        attended.instrument(span).await
+    }
+
+    async fn attend<S>(
         self: Arc<Self>,
         mut stream: S,
         peer: Peer,
@@ -298,6 +347,7 @@ fn login(authenticated: &Authenticated, peer: &Peer, permissions: Permissions, a
         agreed,
     };
     let key = login.key.as_ref().map(|key| key.fingerprint().to_string());
+    tracing::Span::current().record("user", tracing::field::display(Printable(login.user.as_bytes())));
     tracing::info!(%peer, user = %Printable(login.user.as_bytes()), method = login.method, key, "logged in");
     login
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use crate::application::{Application, Login};
 use crate::channel::{ChannelType, OpenFailureReason};
@@ -70,21 +71,25 @@ impl<A: Application> Guests<A> {
             ChannelType::Session if sessions >= self.shared.limits.max_sessions => too_many(open),
             ChannelType::Session => {
                 let Ok(channel) = open.accept() else { return };
+                let span = tracing::info_span!("channel", kind = "session", id = ?channel.id());
                 let session = Session::new(channel, Arc::clone(&self.login));
                 let shared = Arc::clone(&self.shared);
-                self.tasks.spawn(async move {
+                let served = async move {
                     shared.application.session(session).await;
                     Guest::Session
-                });
+                };
+                self.tasks.spawn(served.instrument(span));
             }
             ChannelType::DirectTcpip(_) if self.forwards >= self.shared.limits.max_forwards => too_many(open),
             ChannelType::DirectTcpip(wanted) => {
                 self.forwards = self.forwards.saturating_add(1);
                 let (shared, login) = (Arc::clone(&self.shared), Arc::clone(&self.login));
-                self.tasks.spawn(async move {
-                    forward::serve(&shared.application, &login, &shared.limits, wanted, open).await;
+                let span = tracing::info_span!("channel", kind = "direct-tcpip");
+                let served = async move {
+                    forward::serve(&*shared.application, &login, &shared.limits, wanted, open).await;
                     Guest::Forward
-                });
+                };
+                self.tasks.spawn(served.instrument(span));
             }
             // No other type may be opened (Config::channels).
             _ => open.refuse(OpenFailureReason::UNKNOWN_CHANNEL_TYPE, "not offered"),

@@ -180,6 +180,14 @@ impl Doorkeeper {
         }
     }
 
+    /// The same door with other limits: who waits already is counted on.
+    pub(crate) fn with(&self, limits: &Limits) -> Self {
+        Self {
+            waiting: Arc::clone(&self.waiting),
+            ..Self::new(limits)
+        }
+    }
+
     /// Counts one more connection in, or turns it away; `dice` is any random number.
     pub(crate) fn admit(&self, address: Option<IpAddr>, dice: u32) -> Result<Admission, Refused> {
         let source = address.map(source_of);

@@ -11,8 +11,8 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,6 +32,12 @@ use crate::peer::Peer;
 /// A server with its keys, its policies and its application. Clones are the same server: they count together what
 /// [`Limits`] limits.
 pub struct Server<A = ()> {
+    application: Arc<A>,
+    current: Arc<RwLock<Current<A>>>,
+}
+
+/// What the next connection is served by; those there are keep what they began with.
+struct Current<A> {
     shared: Arc<Shared<A>>,
     doorkeeper: Doorkeeper,
 }
@@ -80,8 +86,8 @@ impl Builder {
         Self { limits, ..self }
     }
 
-    /// The server, for [`Server::listen`] and [`Server::serve_stream`].
-    pub fn build<A: Application>(self, application: A) -> Result<Server<A>, Error> {
+    /// The host keys with their certificates before them, if they are good for a server.
+    fn signers(&self) -> Result<Vec<Arc<dyn Signer>>, Error> {
         if self.host_keys.is_empty() {
             return Err(Error::NoHostKey);
         }
@@ -91,19 +97,30 @@ impl Builder {
                 .check_rsa_bits(required)
                 .map_err(Error::HostKey)?;
         }
-        let mut host_keys = certified(&self.host_keys, self.certificates)?;
-        host_keys.extend(self.host_keys);
-        let doorkeeper = Doorkeeper::new(&self.limits);
-        let shared = Shared {
+        let mut host_keys = certified(&self.host_keys, &self.certificates)?;
+        host_keys.extend(self.host_keys.iter().cloned());
+        Ok(host_keys)
+    }
+
+    fn shared<A>(self, application: Arc<A>, host_keys: Vec<Arc<dyn Signer>>) -> Arc<Shared<A>> {
+        Arc::new(Shared {
             application,
             host_keys,
             transport: Arc::new(self.config.transport_within(&self.limits)),
             config: self.config,
             limits: self.limits,
-        };
+        })
+    }
+
+    /// The server, for [`Server::listen`] and [`Server::serve_stream`].
+    pub fn build<A: Application>(self, application: A) -> Result<Server<A>, Error> {
+        let host_keys = self.signers()?;
+        let application = Arc::new(application);
+        let doorkeeper = Doorkeeper::new(&self.limits);
+        let shared = self.shared(Arc::clone(&application), host_keys);
         Ok(Server {
-            shared: Arc::new(shared),
-            doorkeeper,
+            application,
+            current: Arc::new(RwLock::new(Current { shared, doorkeeper })),
         })
     }
 
@@ -121,7 +138,7 @@ impl Builder {
 /// The host keys that have certificates, each with its own.
 fn certified(
     host_keys: &[Arc<dyn Signer>],
-    certificates: Vec<Certificate>,
+    certificates: &[Certificate],
 ) -> Result<Vec<Arc<dyn Signer>>, Error> {
     let mut signers: Vec<Arc<dyn Signer>> = Vec::new();
     for certificate in certificates {
@@ -134,7 +151,7 @@ fn certified(
             let key = certificate.key().fingerprint();
             return Err(Error::CertificateWithoutKey { id, key });
         };
-        let signer = CertifiedSigner::new(Arc::clone(key), certificate)
+        let signer = CertifiedSigner::new(Arc::clone(key), certificate.clone())
             .map_err(|source| Error::HostCertificate { id, source })?;
         signers.push(Arc::new(signer));
     }
@@ -180,12 +197,33 @@ impl<A: Application> Server<A> {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let (_open, stage) = watch::channel(Stage::Open);
-        Arc::clone(&self.shared).serve(stream, peer, None, stage).await
+        let shared = Arc::clone(&self.current().shared);
+        shared.serve(stream, peer, None, stage).await
     }
 
     /// The application.
     pub fn application(&self) -> &A {
-        &self.shared.application
+        &self.application
+    }
+
+    /// Gives the server other keys, policies and limits, as [`Builder::build`] would: for all its clones and listeners,
+    /// and for the connections that come from now on. Those there are keep what they began with; how many of them have
+    /// not logged in counts on against the new limits.
+    ///
+    /// # Errors
+    /// As [`Builder::build`]; then everything stays as it was.
+    pub fn update(&self, builder: Builder) -> Result<(), Error> {
+        let host_keys = builder.signers()?;
+        let limits = builder.limits.clone();
+        let shared = builder.shared(Arc::clone(&self.application), host_keys);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let doorkeeper = current.doorkeeper.with(&limits);
+        *current = Current { shared, doorkeeper };
+        Ok(())
+    }
+
+    fn current(&self) -> RwLockReadGuard<'_, Current<A>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -293,7 +331,14 @@ impl<A: Application> Reception<A> {
         // A peer that is gone already has no address any more.
         let Ok(local) = stream.local_addr() else { return };
         let peer = Peer::tcp(remote, local);
-        let admission = match self.server.doorkeeper.admit(peer.ip(), dice()) {
+        let (shared, admitted) = {
+            let current = self.server.current();
+            (
+                Arc::clone(&current.shared),
+                current.doorkeeper.admit(peer.ip(), dice()),
+            )
+        };
+        let admission = match admitted {
             Ok(admission) => admission,
             Err(refused) => {
                 tracing::info!(%peer, %refused, "turned away");
@@ -305,7 +350,7 @@ impl<A: Application> Reception<A> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "the connection stays as slow as the system makes it");
         }
-        let (shared, stage) = (Arc::clone(&self.server.shared), self.stage.clone());
+        let stage = self.stage.clone();
         let counted = Counted::new(&self.connections);
         self.tasks.spawn(async move {
             let _counted = counted;
@@ -375,16 +420,17 @@ fn dice() -> u32 {
 impl<A> Clone for Server<A> {
     fn clone(&self) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
-            doorkeeper: self.doorkeeper.clone(),
+            application: Arc::clone(&self.application),
+            current: Arc::clone(&self.current),
         }
     }
 }
 
 impl<A> fmt::Debug for Server<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         f.debug_struct("Server")
-            .field("limits", &self.shared.limits)
+            .field("limits", &current.shared.limits)
             .finish_non_exhaustive()
     }
 }

@@ -196,6 +196,15 @@ impl Session {
         while self.next().await.is_some() {}
     }
 
+    pub(crate) fn shared_login(&self) -> Arc<Login> {
+        Arc::clone(&self.login)
+    }
+
+    /// The next request as it is, for a session in which something has been started.
+    pub(crate) async fn next_request(&mut self) -> Option<IncomingRequest> {
+        self.channel.next_request().await
+    }
+
     /// The program's standard error.
     pub fn stderr(&self) -> ChannelWriter {
         self.channel.stderr_writer()
