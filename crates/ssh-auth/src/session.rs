@@ -202,6 +202,11 @@ impl Session {
         self.transport.ignored()
     }
 
+    /// How many key exchanges were completed so far; see [`Transport::key_exchanges`].
+    pub const fn key_exchanges(&self) -> u64 {
+        self.transport.key_exchanges()
+    }
+
     /// Answers [`SessionEvent::HostKey`].
     pub fn answer(&mut self, verdict: HostKeyVerdict) {
         self.transport.answer(verdict);

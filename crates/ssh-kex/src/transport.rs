@@ -64,6 +64,8 @@ pub struct Transport {
     verdict: Option<HostKeyVerdict>,
     /// Key exchanges begun by the peer before anybody logged in.
     early_exchanges: usize,
+    /// Key exchanges that were completed.
+    key_exchanges: u64,
     held: HoldQueue,
     overflowed: bool,
     pings: u32,
@@ -138,6 +140,7 @@ impl Transport {
             since,
             verdict: None,
             early_exchanges: 0,
+            key_exchanges: 1,
             held: HoldQueue::default(),
             overflowed: false,
             pings: 0,

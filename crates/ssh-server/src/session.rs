@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::application::Login;
 use crate::channel::{self, ChannelRequest, Env, ExitSignal, ExitStatus, PtyReq, WindowChange};
 use crate::pump;
-use crate::tokio_driver::{Channel, ChannelWriter, IncomingRequest};
+use crate::tokio_driver::{Channel, ChannelWriter, Handle, IncomingRequest};
 
 /// A session that a client has opened. It reads what the client sends to standard input and writes to standard output.
 ///
@@ -189,6 +189,12 @@ impl Session {
             reply,
             started: Arc::clone(&self.started),
         }))
+    }
+
+    /// The connection itself: what was agreed on, how often keys were changed, channels of any type. It does not end while
+    /// such a handle is kept.
+    pub fn connection(&self) -> Handle {
+        self.channel.connection()
     }
 
     /// Refuses everything until the client gives up.

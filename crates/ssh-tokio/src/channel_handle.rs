@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::channel::{ChannelId, ChannelRequest, ReplyDue, Stream};
 use crate::error::{ChannelError, Error, OpenError};
-use crate::handle::Alive;
+use crate::handle::{Alive, Handle};
 use crate::shared::{Phase, State, sleep};
 
 /// The most that one read takes out of the inbox at once.
@@ -98,6 +98,11 @@ impl Channel {
     /// The number of the channel on this side, for logs.
     pub fn id(&self) -> ChannelId {
         self.control.link.id
+    }
+
+    /// The connection that the channel belongs to.
+    pub fn connection(&self) -> Handle {
+        Handle::of(&self.control.link.alive)
     }
 
     /// The peer's standard error.

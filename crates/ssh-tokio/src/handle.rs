@@ -43,6 +43,13 @@ impl Handle {
         }
     }
 
+    /// A handle to the connection that somebody keeps alive.
+    pub(crate) fn of(alive: &Arc<Alive>) -> Self {
+        Self {
+            alive: Arc::clone(alive),
+        }
+    }
+
     fn shared(&self) -> &Shared {
         &self.alive.shared
     }
@@ -261,6 +268,12 @@ impl Handle {
     /// How many messages without meaning the peer has sent (IGNORE, RFC 4253 §11.2).
     pub fn ignored(&self) -> u64 {
         self.shared().with(|state| state.connection.session().ignored())
+    }
+
+    /// How many key exchanges were completed so far: one at the beginning, and one for each change of keys since.
+    pub fn key_exchanges(&self) -> u64 {
+        self.shared()
+            .with(|state| state.connection.session().key_exchanges())
     }
 
     /// The peer's identification line, without its line end.

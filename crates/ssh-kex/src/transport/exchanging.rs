@@ -8,6 +8,12 @@ use crate::exchange::{Exchange, ExpectKexInit, Occasion, Setting, Step};
 use crate::wire::{Layer, Packet};
 
 impl Transport {
+    /// How many key exchanges were completed so far: the one every connection begins with, and one for each time keys
+    /// were changed since.
+    pub const fn key_exchanges(&self) -> u64 {
+        self.key_exchanges
+    }
+
     /// An exchange costs far more to answer than to ask for: who has not logged in gets a few.
     pub(super) fn count_early_exchange(&mut self) -> Result<(), Misbehaviour> {
         if self.settled == Place::BeforeLogin {
@@ -67,6 +73,7 @@ impl Transport {
                 self.negotiated = completed.negotiated;
                 self.trust = completed.trust;
                 self.since = now;
+                self.key_exchanges = self.key_exchanges.saturating_add(1);
                 if self.settled == Place::AfterLogin {
                     self.link.wire.opener.log_in();
                 }
