@@ -2,7 +2,7 @@
 
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ssh_server::filesystem::Local;
 use ssh_server::keys::{Certificate, PrivateKey, PublicKey, Signer};
@@ -29,11 +29,15 @@ pub struct Ours {
     /// What cuts its bytes, where the whole suite is to run that way.
     _proxy: Option<Proxy>,
     attempts: Attempts,
+    key_exchanges: KeyExchanges,
     listening: Option<Listening>,
     runtime: Option<Runtime>,
 }
 
 type Attempts = Arc<Mutex<Vec<String>>>;
+
+/// Of the connection of each session, when it is over, how many key exchanges it had.
+type KeyExchanges = Arc<Mutex<Vec<u64>>>;
 
 /// The application behind it.
 struct Door {
@@ -41,6 +45,7 @@ struct Door {
     keys: AuthorizedKeysFiles,
     services: Services,
     attempts: Attempts,
+    key_exchanges: KeyExchanges,
 }
 
 impl Ours {
@@ -86,7 +91,7 @@ impl Ours {
         let mut account = Account::current().unwrap();
         account.home = keys.folder().to_owned();
         account.shell = "/bin/sh".into();
-        let attempts = Attempts::default();
+        let (attempts, key_exchanges) = (Attempts::default(), KeyExchanges::default());
         let door = Door {
             keys: AuthorizedKeysFiles::new([keys.path("authorized_keys").to_str().unwrap()])
                 .strict_modes(false),
@@ -95,6 +100,7 @@ impl Ours {
                 .programs(Programs::new(account.clone())),
             account,
             attempts: Arc::clone(&attempts),
+            key_exchanges: Arc::clone(&key_exchanges),
         };
         let runtime = Runtime::new().unwrap();
         // A busy machine decides nothing.
@@ -112,6 +118,7 @@ impl Ours {
             _proxy: proxy,
             keys,
             attempts,
+            key_exchanges,
             listening: Some(listening),
             runtime: Some(runtime),
         }
@@ -130,6 +137,18 @@ impl Ours {
     /// The logins that were attempted, as `method user`.
     pub fn attempts(&self) -> Vec<String> {
         self.attempts.lock().unwrap().clone()
+    }
+
+    /// How many key exchanges the only connection with a session had, which is over or about to be.
+    pub fn key_exchanges(&self) -> u64 {
+        let since = Instant::now();
+        loop {
+            if let [count] = self.key_exchanges.lock().unwrap()[..] {
+                return count;
+            }
+            assert!(since.elapsed() < PATIENCE, "the connection does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// OpenSSH's `program` (`ssh` or `sftp`) on its way to this server, with `options` before the usual ones: what is
@@ -195,6 +214,12 @@ impl Application for Door {
     }
 
     async fn session(&self, session: Session) {
+        let (connection, counts) = (session.connection(), Arc::clone(&self.key_exchanges));
+        // The peer's half of the last exchange may still be under way when the session ends.
+        tokio::spawn(async move {
+            connection.closed().await;
+            counts.lock().unwrap().push(connection.key_exchanges());
+        });
         self.services.serve(session).await;
     }
 

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use ssh_client::channel::WindowPolicy;
 use ssh_client::kex::messages::KexInit;
 use ssh_client::kex::method::curve25519::CURVE25519_SHA256;
 use ssh_client::kex::strict::SERVER_MARKER;
@@ -354,15 +355,64 @@ pub fn every_name() -> String {
     lists.join(":")
 }
 
-/// What goes through every connection, to the peer and back: half text, half noise.
-fn data() -> Vec<u8> {
-    let mut data = b"all work and no play makes a dull packet; ".repeat(2500);
-    let mut seed = Sha256::digest(b"noise");
-    while data.len() < 200_000 {
-        data.extend_from_slice(&seed);
-        seed = Sha256::digest(seed);
+/// What goes through a connection to the peer and back, and how often keys are changed meanwhile (promise 22).
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    /// Bytes in each direction: half text, half noise.
+    bytes: usize,
+    /// New keys are wanted after so many bytes in one direction.
+    rekey_bytes: u64,
+    /// Key exchanges there have to be at least, the first one included.
+    exchanges: u64,
+}
+
+impl Load {
+    /// Every row: its keys are changed once at least, even where the text is compressed.
+    const LIGHT: Self = Self {
+        bytes: 200_000,
+        rekey_bytes: 80_000,
+        exchanges: 2,
+    };
+
+    /// One row of every peer: a hundred times. While keys are changed no credit is given, so that at most a window and what
+    /// wears keys out pass between two exchanges, 192 KiB.
+    const HEAVY: Self = Self {
+        bytes: 24 << 20,
+        rekey_bytes: 64 * 1024,
+        exchanges: 100,
+    };
+
+    fn data(self) -> Vec<u8> {
+        let text = b"all work and no play makes a dull packet; ";
+        let mut data = text.repeat(self.bytes / 2 / text.len());
+        let mut seed = Sha256::digest(b"noise");
+        while data.len() < self.bytes {
+            data.extend_from_slice(&seed);
+            seed = Sha256::digest(seed);
+        }
+        data
     }
-    data
+
+    /// Small windows, which go round many times.
+    const WINDOW: WindowPolicy = WindowPolicy {
+        initial: 128 * 1024,
+        max: 128 * 1024,
+        budget: 64 << 20,
+    };
+
+    /// Whether there were enough exchanges.
+    fn check(self, exchanges: u64) -> Result<(), String> {
+        let enough = exchanges >= self.exchanges;
+        enough
+            .then_some(())
+            .ok_or_else(|| format!("{exchanges} key exchanges, of {} at least", self.exchanges))
+    }
+}
+
+/// The row that carries the heavy load: the first whose algorithms are the usual ones.
+fn heavy(rows: &[Row]) -> Row {
+    let row = rows.iter().find(|row| row.known);
+    *row.expect("the peer knows something")
 }
 
 /// The peer's client runs `cat` on servers of ours that know nothing but a row: all that goes in has to come back where
@@ -374,11 +424,13 @@ pub fn into_ours(
     client: impl Fn(&Row, &Ours) -> Command + Sync,
     check: impl Fn(&Row, &Finished) -> Result<(), String> + Sync,
 ) {
-    try_each(rows, |row| {
+    let attempt = |row: &Row, load: Load| {
         let ours = Ours::with_host_keys(Arc::clone(keys), &[&row.key_file("host")], |config| {
             config.transport.preferences = row.preferences();
+            config.transport.rekey.bytes = load.rekey_bytes;
+            config.connection.window = Load::WINDOW;
         });
-        let data = data();
+        let data = load.data();
         let finished = run_with(&mut client(row, &ours), data.clone());
         let is_right = if row.known {
             finished.code == Some(0) && finished.stdout == data
@@ -386,7 +438,9 @@ pub fn into_ours(
             finished.code != Some(0) && finished.stderr_text().contains(refusal)
         };
         match (is_right, row.known) {
-            (true, true) => check(row, &finished),
+            (true, true) => load
+                .check(ours.key_exchanges())
+                .and_then(|()| check(row, &finished)),
             (true, false) => Ok(()),
             (false, _) => Err(format!(
                 "{} bytes came back, code {:?}: {}",
@@ -395,7 +449,9 @@ pub fn into_ours(
                 finished.stderr_text()
             )),
         }
-    });
+    };
+    try_each(rows, |row| attempt(row, Load::LIGHT));
+    try_each(&[heavy(rows)], |row| attempt(row, Load::HEAVY));
 }
 
 /// A server of the peer's, and how to log in there.
@@ -420,8 +476,11 @@ impl Theirs<'_> {
         let runtime = Runtime::new().unwrap();
         let mut rows = rows(&self.offer);
         rows.retain(wanted);
+        try_each(&[heavy(&rows)], |row| {
+            runtime.block_on(self.carry(row, Load::HEAVY))
+        });
         try_each(&rows, |row| {
-            let ended = runtime.block_on(self.carry(row));
+            let ended = runtime.block_on(self.carry(row, Load::LIGHT));
             let missing = self.offer.missing(row);
             let is_refusal = |problem: &str| {
                 (problem.contains("in common") && missing.iter().any(|name| problem.contains(name)))
@@ -435,9 +494,11 @@ impl Theirs<'_> {
         });
     }
 
-    async fn carry(&self, row: &Row) -> Result<(), String> {
+    async fn carry(&self, row: &Row, load: Load) -> Result<(), String> {
         let mut config = Config::default();
         config.transport.preferences = row.preferences();
+        config.transport.rekey.bytes = load.rekey_bytes;
+        config.channels.window = Load::WINDOW;
         config.timeouts.identification = PATIENCE;
         config.timeouts.key_exchange = PATIENCE;
         config.timeouts.login = PATIENCE;
@@ -456,9 +517,10 @@ impl Theirs<'_> {
         if agreed.strict != self.offer.is_strict() {
             return Err(format!("strict key exchange: {}", agreed.strict));
         }
-        let data = data();
+        let data = load.data();
         let output = client.exec("cat").stdin(data.clone()).output().await;
         let output = output.map_err(|error| error.to_string())?;
+        load.check(client.handle().key_exchanges())?;
         client.disconnect().await;
         if output.stdout == data && output.status.success() {
             return Ok(());
