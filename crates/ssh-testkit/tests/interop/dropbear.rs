@@ -12,7 +12,7 @@ use ssh_testkit::running::{PerConnection, Running, free_port, wait_for_greeting}
 use crate::foreign::{carries_bytes_and_status, converted};
 use crate::openssh_server::public_key;
 use crate::ours::Ours;
-use crate::table::{KEY_TYPES, Offer, Theirs, into_ours, key_file, keys_of_every_type, rows};
+use crate::table::{KEY_TYPES, Nature, Offer, Theirs, into_ours, key_file, keys_of_every_type, rows};
 
 /// Keys of every type, the host's and the user's also in Dropbear's format.
 fn keys(convert: &Path) -> Arc<Keys> {
@@ -48,7 +48,10 @@ fn dropbears_client_reaches_our_server_with_every_algorithm_it_knows() {
     into_ours(
         &rows(&offer),
         &keys,
-        "No matching algo",
+        Nature {
+            refusal: "No matching algo",
+            hears_while_it_speaks: true,
+        },
         |row, ours| client(ours.port, &row.key_file("user")),
         |_, _| Ok(()),
     );
@@ -89,6 +92,9 @@ fn our_client_reaches_dropbear_with_every_algorithm_it_knows() {
         };
         // The second time about the keys alone.
         theirs.try_rows(|row| index == 0 || row.subject == row.host_key.name);
+        if index == 0 {
+            theirs.try_under_load();
+        }
     }
 }
 

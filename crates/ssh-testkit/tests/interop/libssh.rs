@@ -8,7 +8,7 @@ use ssh_testkit::peers;
 use ssh_testkit::running::{Finished, PerConnection};
 
 use crate::table::{
-    KEY_TYPES, Offer, Row, Theirs, every_name, into_ours, key_file, keys_of_every_type, rows,
+    KEY_TYPES, Nature, Offer, Row, Theirs, every_name, into_ours, key_file, keys_of_every_type, rows,
 };
 
 /// The program in one of its seats, allowed every name of our registries.
@@ -54,8 +54,11 @@ fn libssh_reaches_our_server_with_every_algorithm_it_knows() {
     into_ours(
         &rows(&offer),
         &keys,
-        // Whichever side is first says why; the other one sees the connection end.
-        "connect: ",
+        Nature {
+            // Whichever side is first says why; the other one sees the connection end.
+            refusal: "connect: ",
+            hears_while_it_speaks: false,
+        },
         |row, ours| {
             let names = [row.key_file("user"), row.key_file("host")];
             client(&python, ours.port, &keys, names.each_ref().map(String::as_str))

@@ -12,7 +12,7 @@ use ssh_testkit::running::{Finished, run};
 
 use crate::ours::Ours;
 use crate::table::{
-    KNOWN_AUTHORITY, Offer, Row, Theirs, host_key_files, into_ours, keys_of_every_type, rows,
+    KNOWN_AUTHORITY, Nature, Offer, Row, Theirs, host_key_files, into_ours, keys_of_every_type, rows,
 };
 
 /// What `ssh -Q` lists, with what it says about each kind.
@@ -104,7 +104,10 @@ fn openssh_reaches_our_server_with_every_algorithm_it_knows() {
     into_ours(
         &rows,
         &keys,
-        ": Bad ",
+        Nature {
+            refusal: ": Bad ",
+            hears_while_it_speaks: true,
+        },
         |row, ours| client(&program, row, ours),
         told,
     );

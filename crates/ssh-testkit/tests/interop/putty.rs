@@ -8,7 +8,7 @@ use ssh_testkit::peers;
 use crate::foreign::{carries_bytes_and_status, converted};
 use crate::openssh_server::public_key;
 use crate::ours::Ours;
-use crate::table::{KEY_TYPES, Offer, into_ours, key_file, keys_of_every_type, rows};
+use crate::table::{KEY_TYPES, Nature, Offer, into_ours, key_file, keys_of_every_type, rows};
 
 /// Everything PuTTY has, and nothing that it asks about before it is used.
 const EVERYTHING: &str = "KEX=ntru-curve25519,ecdh,dh-gex-sha1,dh-group18-sha512,dh-group17-sha512,dh-group16-sha512,\
@@ -50,7 +50,10 @@ fn plink_reaches_our_server_with_every_algorithm_it_knows() {
     into_ours(
         &rows(&offer),
         &keys,
-        "does not correspond to any supported algorithm",
+        Nature {
+            refusal: "does not correspond to any supported algorithm",
+            hears_while_it_speaks: true,
+        },
         |row, ours| {
             let packed: &[&str] = if row.compression.construction.is_some() {
                 &["-C"]

@@ -415,12 +415,22 @@ fn heavy(rows: &[Row]) -> Row {
     *row.expect("the peer knows something")
 }
 
+/// What has to be known of a peer's client.
+#[derive(Debug, Clone, Copy)]
+pub struct Nature {
+    /// What it says where nothing is in common.
+    pub refusal: &'static str,
+    /// Whether it hears what comes back while it has more to say. One that does not can carry no more than windows and
+    /// pipes hold.
+    pub hears_while_it_speaks: bool,
+}
+
 /// The peer's client runs `cat` on servers of ours that know nothing but a row: all that goes in has to come back where
-/// the peer knows the row, as `check` sees it, and `refusal` has to be told where it does not.
+/// the peer knows the row, as `check` sees it, and its refusal has to be told where it does not.
 pub fn into_ours(
     rows: &[Row],
     keys: &Arc<Keys>,
-    refusal: &str,
+    nature: Nature,
     client: impl Fn(&Row, &Ours) -> Command + Sync,
     check: impl Fn(&Row, &Finished) -> Result<(), String> + Sync,
 ) {
@@ -435,7 +445,7 @@ pub fn into_ours(
         let is_right = if row.known {
             finished.code == Some(0) && finished.stdout == data
         } else {
-            finished.code != Some(0) && finished.stderr_text().contains(refusal)
+            finished.code != Some(0) && finished.stderr_text().contains(nature.refusal)
         };
         match (is_right, row.known) {
             (true, true) => load
@@ -451,7 +461,9 @@ pub fn into_ours(
         }
     };
     try_each(rows, |row| attempt(row, Load::LIGHT));
-    try_each(&[heavy(rows)], |row| attempt(row, Load::HEAVY));
+    if nature.hears_while_it_speaks {
+        try_each(&[heavy(rows)], |row| attempt(row, Load::HEAVY));
+    }
 }
 
 /// A server of the peer's, and how to log in there.
@@ -469,6 +481,14 @@ impl Theirs<'_> {
     /// knows the row, and where it does not the lists have to have nothing in common.
     pub fn try_every_row(&self) {
         self.try_rows(|_| true);
+        self.try_under_load();
+    }
+
+    /// The usual row, under the heavy load.
+    pub fn try_under_load(&self) {
+        let runtime = Runtime::new().unwrap();
+        let row = heavy(&rows(&self.offer));
+        try_each(&[row], |row| runtime.block_on(self.carry(row, Load::HEAVY)));
     }
 
     /// The same with some of the rows.
@@ -476,9 +496,6 @@ impl Theirs<'_> {
         let runtime = Runtime::new().unwrap();
         let mut rows = rows(&self.offer);
         rows.retain(wanted);
-        try_each(&[heavy(&rows)], |row| {
-            runtime.block_on(self.carry(row, Load::HEAVY))
-        });
         try_each(&rows, |row| {
             let ended = runtime.block_on(self.carry(row, Load::LIGHT));
             let missing = self.offer.missing(row);
