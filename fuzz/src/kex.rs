@@ -7,6 +7,8 @@ use ssh_client::wire::rand_core::CryptoRng;
 use ssh_testkit::hostile::{Answers, Peer, Position, Target, Traits, Victim};
 use ssh_testkit::rng::seeded;
 
+use crate::memory::{Account, Counted, ROOM_BYTES};
+
 /// The randomness of the half under test: always the same, so that a corpus can answer it.
 pub fn rng() -> Box<dyn CryptoRng + Send> {
     seeded(7)
@@ -49,9 +51,10 @@ pub fn kex_client(data: &[u8]) {
         return whole(Role::Client, method, rest);
     }
     let mut rng = rng();
-    let mut half = method.client_half(&context(), &mut *rng);
+    let mut account = Account::default();
+    let mut half = account.received(0, ROOM_BYTES, || method.client_half(&context(), &mut *rng));
     for message in messages(rest) {
-        match half.receive(message, &mut *rng) {
+        match account.received(message.len(), ROOM_BYTES, || half.receive(message, &mut *rng)) {
             Ok(ClientStep::Next(next)) => {
                 assert!((30..50).contains(&next.first_message()[0]));
                 half = next;
@@ -76,9 +79,10 @@ pub fn kex_server(data: &[u8]) {
         return whole(Role::Server, method, rest);
     }
     let mut rng = rng();
-    let mut half = method.server_half(&context(), &mut *rng);
+    let mut account = Account::default();
+    let mut half = account.received(0, ROOM_BYTES, || method.server_half(&context(), &mut *rng));
     for message in messages(rest) {
-        match half.receive(message, &mut *rng) {
+        match account.received(message.len(), ROOM_BYTES, || half.receive(message, &mut *rng)) {
             Ok(ServerStep::Send(reply, next)) => {
                 assert!((30..50).contains(&reply[0]));
                 half = next;
@@ -108,7 +112,7 @@ fn check(method: &Method, exchanged: &[u8], secret: &SharedSecret) {
 fn whole(role: Role, method: &'static Method, data: &[u8]) {
     let mut config = Victim::config();
     config.preferences.kex = vec![method];
-    let mut victim = Victim::new(role, config, Answers::default());
+    let mut victim = Counted::new(|| Victim::new(role, config, Answers::default()));
     let mut peer = Peer::of(
         role,
         Traits {
@@ -124,7 +128,7 @@ fn whole(role: Role, method: &'static Method, data: &[u8]) {
         }
     }
     assert!(
-        role == Role::Server || victim.told.logins == 0,
+        role == Role::Server || victim.victim.told.logins == 0,
         "{method:?}: logged in without keys"
     );
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod kex;
+mod memory;
 mod sessions;
 
 use ssh_client::keys::authorized_keys::AuthorizedKeys;
@@ -15,6 +16,8 @@ use ssh_client::keys::{Certificate, PrivateKey, PublicKey};
 use ssh_client::wire::bytes::BytesMut;
 use ssh_client::wire::identification::{IdentificationReader, Side};
 use ssh_client::wire::{Cipher, MAX_PACKET_BYTES, Mac, Opener, Reader, cipher, compression, mac, protection};
+
+use memory::{Account, ROOM_BYTES, bounded};
 
 pub use kex::{kex_client, kex_server};
 pub use sessions::{session_client, session_server};
@@ -39,6 +42,10 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
 
 /// The identification exchange in both seats, fed in pieces.
 pub fn identification(data: &[u8]) {
+    bounded(data.len(), ROOM_BYTES, || identify(data));
+}
+
+fn identify(data: &[u8]) {
     let Some((&first, rest)) = data.split_first() else {
         return;
     };
@@ -65,6 +72,10 @@ pub fn identification(data: &[u8]) {
 
 /// The reader, driven by the bytes themselves: each first byte chooses what is read next.
 pub fn reader(data: &[u8]) {
+    bounded(data.len(), ROOM_BYTES, || read(data));
+}
+
+fn read(data: &[u8]) {
     let mut reader = Reader::new(data);
     while let Ok(choice) = reader.byte() {
         let before = reader.remaining();
@@ -117,14 +128,20 @@ pub fn packet_open(data: &[u8]) {
         };
         opener.set_protection(protection::opening(&keys).expect("keys of the right size"), true);
     }
+    let mut account = Account::default();
     for part in rest.chunks(1 + choice) {
-        opener.read_buffer().extend_from_slice(part);
-        loop {
-            match opener.next() {
-                Ok(Some(packet)) => assert!(protection.is_none() && !packet.payload.is_empty()),
-                Ok(None) => break,
-                Err(_) => return,
+        let whole = account.received(part.len(), ROOM_BYTES, || {
+            opener.read_buffer().extend_from_slice(part);
+            loop {
+                match opener.next() {
+                    Ok(Some(packet)) => assert!(protection.is_none() && !packet.payload.is_empty()),
+                    Ok(None) => return true,
+                    Err(_) => return false,
+                }
             }
+        });
+        if !whole {
+            return;
         }
     }
     if choice >= count && protection.is_some() {
@@ -140,11 +157,14 @@ const LENGTH_BYTES: usize = 4;
 /// A compressed stream, packet by packet: each is a length of two bytes and what a peer sends under it.
 pub fn decompress(mut data: &[u8]) {
     let construction = compression::ZLIB_OPENSSH.construction.expect("it compresses");
-    let mut stream = construction.inflating();
+    let mut account = Account::default();
+    let mut stream = account.received(0, ROOM_BYTES, || construction.inflating());
     while let Some((length, rest)) = data.split_first_chunk() {
         let (packet, rest) = rest.split_at(rest.len().min(u16::from_be_bytes(*length).into()));
         data = rest;
-        match stream.inflate(packet) {
+        // What a packet comes to has a limit of its own; growing up to it takes as much again.
+        let room = 2 * compression::MAX_INFLATED_BYTES + ROOM_BYTES;
+        match account.received(packet.len(), room, || stream.inflate(packet)) {
             Ok(payload) => assert!((1..=compression::MAX_INFLATED_BYTES).contains(&payload.len())),
             Err(_) => return,
         }

@@ -11,6 +11,8 @@ use ssh_client::wire::bytes::Bytes;
 use ssh_client::wire::{Encode, Layer, Message, Writer};
 use ssh_testkit::pair::{Ends, Setup};
 
+use crate::memory::{Account, ROOM_BYTES};
+
 /// A payload as it stands: what only a peer that means harm sends.
 struct Raw<'a>(&'a [u8]);
 
@@ -50,34 +52,52 @@ fn payloads(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Feeds a machine what the other end's machine sealed, then lets time pass: it must come to rest or end.
-fn feed<V: Layer, P: Layer>(victim: &mut V, peer: &mut P, ends: &ssh_testkit::clock::Clock) -> bool {
+/// Feeds a machine what the other end's machine sealed, then lets time pass: it must come to rest or end. `channels` says
+/// for how many of them it may hold something.
+fn feed<V: Layer, P: Layer>(
+    victim: &mut V,
+    peer: &mut P,
+    ends: &ssh_testkit::clock::Clock,
+    account: &mut Account,
+    channels: impl Fn(&V) -> usize,
+) -> bool {
     let bytes = std::mem::take(peer.transmit());
     peer.transmitted(bytes.len());
-    victim.read_buffer().extend_from_slice(&bytes);
-    loop {
-        match victim.poll(ends.now()) {
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                let answer = std::mem::take(victim.transmit());
-                victim.transmitted(answer.len());
-                return true;
+    let room = ROOM_BYTES * (1 + channels(victim));
+    let rests = account.received(bytes.len(), room, || {
+        victim.read_buffer().extend_from_slice(&bytes);
+        loop {
+            match victim.poll(ends.now()) {
+                Ok(Some(_)) => {}
+                Ok(None) => return true,
+                Err(_) => return false,
             }
-            Err(_) => return false,
         }
+    });
+    if rests {
+        let answer = std::mem::take(victim.transmit());
+        victim.transmitted(answer.len());
+        account.gave(&answer);
     }
+    rests
 }
 
 fn in_the_clear<V: Layer>(victim: &mut V, data: &[u8], now: std::time::Instant) {
     let piece = usize::from(data.first().copied().unwrap_or(0)) + 1;
+    let mut account = Account::default();
     for part in data.get(1..).unwrap_or_default().chunks(piece) {
-        victim.read_buffer().extend_from_slice(part);
-        loop {
-            match victim.poll(now) {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(_) => return,
+        let rests = account.received(part.len(), ROOM_BYTES, || {
+            victim.read_buffer().extend_from_slice(part);
+            loop {
+                match victim.poll(now) {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return true,
+                    Err(_) => return false,
+                }
             }
+        });
+        if !rests {
+            return;
         }
     }
     // Whatever it waits for, it gives up some day.
@@ -105,9 +125,10 @@ pub fn session_server(data: &[u8]) {
                 ..
             } = setup().transports();
             let mut victim = server::Authenticator::new(server, server::Policy::default(), clock.now());
+            let mut account = Account::default();
             for payload in payloads(rest) {
                 let _ = client.send(&Raw(payload));
-                if !feed(&mut victim, &mut client, &clock) {
+                if !feed(&mut victim, &mut client, &clock, &mut account, |_| 0) {
                     return;
                 }
             }
@@ -120,9 +141,10 @@ pub fn session_server(data: &[u8]) {
                 ..
             } = setup().sessions();
             let mut victim = Connection::new(server, setup().server_connection.clone());
+            let mut account = Account::default();
             for payload in payloads(rest) {
                 let _ = client.send(&Raw(payload));
-                if !feed(&mut victim, &mut client, &clock) {
+                if !feed(&mut victim, &mut client, &clock, &mut account, Connection::channels) {
                     return;
                 }
             }
@@ -148,9 +170,10 @@ pub fn session_client(data: &[u8]) {
                 ..
             } = setup().transports();
             let mut victim = client::Authenticator::new(client, UserName::new("fuzz").expect("a name"));
+            let mut account = Account::default();
             for payload in payloads(rest) {
                 let _ = server.send(&Raw(payload));
-                if !feed(&mut victim, &mut server, &clock) {
+                if !feed(&mut victim, &mut server, &clock, &mut account, |_| 0) {
                     return;
                 }
             }
@@ -163,9 +186,10 @@ pub fn session_client(data: &[u8]) {
                 ..
             } = setup().sessions();
             let mut victim = Connection::new(client, setup().client_connection.clone());
+            let mut account = Account::default();
             for payload in payloads(rest) {
                 let _ = server.send(&Raw(payload));
-                if !feed(&mut victim, &mut server, &clock) {
+                if !feed(&mut victim, &mut server, &clock, &mut account, Connection::channels) {
                     return;
                 }
             }
