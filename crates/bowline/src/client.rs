@@ -148,6 +148,7 @@ impl Plan {
             config.timeouts.identification = timeout;
             config.timeouts.key_exchange = timeout;
         }
+        config.tcp_keepalive = options.tcp_keep_alive.unwrap_or(config.tcp_keepalive);
         config.keepalive = keepalive(
             options.server_alive_interval,
             options.server_alive_count_max,

@@ -36,6 +36,9 @@ pub struct Config {
     pub channels: channel::Config,
     /// When to ask a silent server for a sign of life, and when to give it up; `None`: never.
     pub keepalive: Option<Keepalive>,
+    /// Whether the system watches over the TCP connection too (`TCPKeepAlive`; on unless set). Where `keepalive` is on it
+    /// finds nothing that was not found before; where it is off, it ends a connection whose other side is gone after hours.
+    pub tcp_keepalive: bool,
     /// How long each step of connecting may take.
     pub timeouts: Timeouts,
     /// Shows what the server says before the login (RFC 4252 §5.4).
@@ -57,6 +60,7 @@ impl Default for Config {
             known_host_keys_first: true,
             channels: channel::Config::default(),
             keepalive: Some(Keepalive::default()),
+            tcp_keepalive: true,
             timeouts: Timeouts::default(),
             banner: None,
             warning: None,
@@ -70,6 +74,7 @@ impl Config {
         LocalEnd {
             bind: self.bind_address,
             family: self.address_family,
+            watched: self.tcp_keepalive,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_keepalive;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
@@ -30,6 +31,8 @@ pub enum AddressFamily {
 pub(crate) struct LocalEnd {
     pub(crate) bind: Option<IpAddr>,
     pub(crate) family: AddressFamily,
+    /// Whether the system watches over it.
+    pub(crate) watched: bool,
 }
 
 impl LocalEnd {
@@ -47,7 +50,11 @@ impl LocalEnd {
 /// Connects within `limit`, and sees to it that small packets leave at once.
 pub(crate) async fn tcp(address: &Address, limit: Duration, from: LocalEnd) -> Result<TcpStream, Error> {
     match tokio::time::timeout(limit, connect(address, from)).await {
-        Ok(result) => result,
+        Ok(result) => result.inspect(|stream| {
+            if from.watched {
+                keep_alive(stream);
+            }
+        }),
         Err(_elapsed) => Err(Error::Timeout {
             address: address.clone(),
             phase: Phase::Connect,
@@ -103,6 +110,13 @@ where
             Ok(None) if more => {}
             Ok(None) => return Err(last),
         }
+    }
+}
+
+/// Lets the system ask the other side from time to time whether it is there (`TCPKeepAlive`).
+fn keep_alive(stream: &TcpStream) {
+    if let Err(error) = set_socket_keepalive(stream, true) {
+        tracing::debug!(%error, "the system will not watch over the connection");
     }
 }
 
@@ -165,6 +179,10 @@ mod tests {
         let stream = race([refused, nowhere, alive].into_iter(), opener).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), alive);
         assert!(stream.nodelay().unwrap());
+        let keeps = || rustix::net::sockopt::socket_keepalive(&stream).unwrap();
+        assert!(!keeps(), "unless it is told to");
+        keep_alive(&stream);
+        assert!(keeps());
     }
 
     #[tokio::test]
@@ -187,6 +205,7 @@ mod tests {
         let from = |bind: Option<&str>, family| LocalEnd {
             bind: bind.map(|bind| bind.parse().unwrap()),
             family,
+            watched: false,
         };
         for (bind, family, leaves) in [
             (Some("127.0.0.7"), AddressFamily::Any, "127.0.0.7"),

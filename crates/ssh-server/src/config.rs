@@ -21,6 +21,8 @@ pub struct Config {
     /// When to ask a silent client for a sign of life, and when to give it up; `None`: never. Every 15 seconds and
     /// after three silent ones unless set.
     pub keepalive: Option<Keepalive>,
+    /// Whether the system watches over the TCP connections of a listener too (`TCPKeepAlive`; on unless set).
+    pub tcp_keepalive: bool,
     /// Whether login by public key is offered. On by default.
     pub public_key_login: bool,
     /// Whether login by password is offered. Off by default: an offer invites the whole world to guess.
@@ -35,6 +37,7 @@ impl Default for Config {
             transport: kex::Config::for_server(),
             connection: channel::Config::default(),
             keepalive: Some(Keepalive::default()),
+            tcp_keepalive: true,
             public_key_login: true,
             password_login: false,
             banner: None,

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_keepalive;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 use tokio::sync::watch;
@@ -349,6 +350,11 @@ impl<A: Application> Reception<A> {
         };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "the connection stays as slow as the system makes it");
+        }
+        if shared.config.tcp_keepalive
+            && let Err(error) = set_socket_keepalive(&stream, true)
+        {
+            tracing::debug!(%peer, %error, "the system will not watch over the connection");
         }
         let stage = self.stage.clone();
         let counted = Counted::new(&self.connections);

@@ -241,6 +241,7 @@ fn config(options: &Options) -> Result<Config, String> {
         options.client_alive_count_max,
         config.keepalive,
     );
+    config.tcp_keepalive = options.tcp_keep_alive.unwrap_or(config.tcp_keepalive);
     config.public_key_login = options.pubkey_authentication.unwrap_or(true);
     config.password_login = options.password_authentication.unwrap_or(false);
     Ok(config)

@@ -47,6 +47,7 @@ pub(crate) struct Options {
     pub(crate) required_rsa_size: Option<usize>,
     pub(crate) set_env: Option<Vec<(String, String)>>,
     pub(crate) strict_modes: Option<bool>,
+    pub(crate) tcp_keep_alive: Option<bool>,
     pub(crate) subsystems: Vec<(String, String)>,
     pub(crate) version_addendum: Option<String>,
 }
@@ -154,6 +155,9 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     }),
     ("Subsystem", usize::MAX, |to, from| {
         subsystem(&mut to.subsystems, from)
+    }),
+    ("TCPKeepAlive", 1, |to, from| {
+        first(&mut to.tcp_keep_alive, from, yes_no)
     }),
     ("VersionAddendum", usize::MAX, |to, from| {
         let text = version_addendum(from)?;

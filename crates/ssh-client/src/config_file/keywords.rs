@@ -159,6 +159,9 @@ pub const KEYWORDS: &[(&str, Setter)] = &[
     ("StrictHostKeyChecking", |to, from| {
         first(&mut to.strict_host_key_checking, from, strictness)
     }),
+    ("TCPKeepAlive", |to, from| {
+        first(&mut to.tcp_keep_alive, from, yes_no)
+    }),
     ("Tunnel", |to, from| first(&mut to.tunnel, from, tunnel)),
     ("TunnelDevice", |to, from| {
         first(&mut to.tunnel_device, from, tunnel_device)

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use ssh_testkit::openssh::client_arguments;
 use ssh_testkit::peers;
-use ssh_testkit::running::{run, run_with};
+use ssh_testkit::running::{Running, run, run_with};
 
 use crate::algorithms::{into, openssh};
 use crate::bowline::{Peer, Sshd, bowline, wait_until};
@@ -271,5 +272,49 @@ fn a_time_of_zero_is_no_limit() {
             let finished = run(peer.client("ssh", &["-o", setting]).arg("echo in")).with_code(0);
             assert_eq!(finished.stdout_text(), "in\n", "{}: {setting}", peer.name);
         }
+    }
+}
+
+/// Waits until the system watches over the connection from one port of this machine to another, or until it does not:
+/// the kind of timer it has running for it (proc(5), `/proc/net/tcp`).
+fn wait_for_timer(from: u16, to: u16, kind: &str) {
+    let ends = [format!("0100007F:{from:04X}"), format!("0100007F:{to:04X}")];
+    wait_until(
+        "the system watches where it should not, or does not where it should",
+        || {
+            let table = fs::read_to_string("/proc/net/tcp").unwrap();
+            let mut lines = table
+                .lines()
+                .map(|line| line.split_whitespace().collect::<Vec<_>>());
+            lines.any(|line| line[1..3] == ends && line[5].starts_with(kind))
+        },
+    );
+}
+
+/// No timer, and that of signs of life.
+const TIMERS: [(&str, &str); 3] = [("yes", "02:"), ("no", "00:"), ("", "02:")];
+
+#[test]
+fn the_system_watches_over_connections_as_tcpkeepalive_says() {
+    for (setting, kind) in TIMERS {
+        let option = format!("TCPKeepAlive={setting}");
+        let words = if setting.is_empty() {
+            vec![]
+        } else {
+            vec!["-o", &option]
+        };
+        let server = Sshd::start(&words);
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        wait_for_timer(server.port, stream.local_addr().unwrap().port(), kind);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut line = bowline(&["ssh", "-F", "none"]);
+        line.args(&words)
+            .args(["-p", &port.to_string(), "127.0.0.1", "true"]);
+        let _client = Running::start(&mut line);
+        let (_stream, from) = listener.accept().unwrap();
+        wait_for_timer(from.port(), port, kind);
     }
 }
