@@ -126,7 +126,8 @@ fn a_failing_status_is_an_error_where_it_was_asked_for() {
 fn a_program_that_takes_too_long_is_told_to_end_and_what_it_said_is_kept() {
     on_both("proc2", async |client, folder| {
         let told = folder.join("told");
-        let limit = Duration::from_secs(4);
+        // Long enough for the busiest machine to begin.
+        let limit = Duration::from_secs(20);
         match client.exec(stubborn(&told)).timeout(limit).output().await {
             Err(Error::RunTimeout {
                 partial,
@@ -378,10 +379,9 @@ impl AsyncRead for Torn {
 
 #[test]
 fn an_input_that_breaks_off_ends_the_program() {
-    on_both("proc9", async |client, folder| {
-        let told = folder.join("told");
+    on_both("proc9", async |client, _folder| {
         for round in 0..2 {
-            let exec = client.exec(stubborn(&told)).stdin_from(Torn(false));
+            let exec = client.exec("cat").stdin_from(Torn(false));
             let failed = match round {
                 0 => exec.output().await.map(drop),
                 _ => {
