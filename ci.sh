@@ -24,6 +24,7 @@ apt_packages() {
   python3 -c 'import ctypes; ctypes.CDLL("libssh.so.4")' 2>/dev/null || wanted+=(libssh-4)
   have tmux || wanted+=(tmux)
   have vi || wanted+=(vim-tiny)
+  have xauth || wanted+=(xauth)
   have cc || wanted+=(build-essential)
   have python3 || wanted+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3-venv python3-pip)

@@ -12,6 +12,7 @@ mod command_line;
 mod environment;
 mod escapes;
 mod forwards;
+mod guests;
 mod interactive;
 mod query;
 mod session;
@@ -22,13 +23,14 @@ use std::io::{IsTerminal, stdin};
 use std::process::ExitCode;
 
 use ssh_client::channel::{GlobalRequest, NO_MORE_SESSIONS};
-use ssh_client::config_file::{ForwardAgent, Options, SessionType, Tunnel};
+use ssh_client::config_file::{Options, SessionType, Tunnel};
 use ssh_client::terminal::LocalTerminal;
 use ssh_client::{Client, Process};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::arguments::{Arguments, Wanted};
 use self::forwards::Forwards;
+use self::guests::Guests;
 use self::interactive::{Ending, Interaction};
 use self::session::{Outputs, Tty};
 use crate::client::{Plan, plan};
@@ -98,22 +100,11 @@ fn check(options: &Options, command: &[u8]) -> Result<(), String> {
     if options.session_type == Some(SessionType::Subsystem) && command.is_empty() {
         return Err("You must specify a subsystem to invoke.".to_owned());
     }
-    let named = |is_named: bool, keyword| is_named.then_some(keyword);
-    let missing = [
-        named(options.forward_x11 == Some(true), "ForwardX11"),
-        named(
-            matches!(
-                options.forward_agent,
-                Some(ForwardAgent::Yes | ForwardAgent::Path(_))
-            ),
-            "ForwardAgent",
-        ),
-        named(!matches!(options.tunnel, None | Some(Tunnel::No)), "Tunnel"),
-    ];
-    match missing.into_iter().flatten().next() {
-        Some(keyword) => Err(format!("{keyword} is not supported yet")),
-        None => Ok(()),
+    if !matches!(options.tunnel, None | Some(Tunnel::No)) {
+        // The system hands out such a device for a call that is unsafe code.
+        return Err("Tunnel interfaces are not supported by this program".to_owned());
     }
+    Ok(())
 }
 
 /// What is to be done with a connection.
@@ -144,15 +135,20 @@ impl Work {
             .ok()
             .filter(|_| tty == Tty::Yes && !null_input);
         let wanted = (tty == Tty::Yes).then(|| session::terminal(&plan.options, terminal.as_ref()));
-        let process = session::start(plan, &client, command, wanted.transpose()?).await?;
+        let guests = Guests::invite(plan, &client).await?;
+        let asked = guests.requests()?;
+        let process = session::start(plan, &client, command, wanted.transpose()?, asked).await?;
         no_more_sessions(&client);
         if let Some(terminal) = &terminal {
-            return self.interact(&client, terminal, &mut forwards, process).await;
+            return self
+                .interact(&client, terminal, &mut forwards, guests, process)
+                .await;
         }
         let outputs = Outputs::take()?;
         self.let_go()?;
         let status = session::attend(process, outputs, null_input).await?;
         forwards.drain().await;
+        guests.drain().await;
         client.disconnect().await;
         Ok(session::exit_code(&status, plan.is_quiet()))
     }
@@ -163,6 +159,7 @@ impl Work {
         client: &Client,
         terminal: &LocalTerminal,
         forwards: &mut Forwards,
+        guests: Guests,
         process: Process,
     ) -> Result<u8, String> {
         let plan = &self.plan;
@@ -175,6 +172,7 @@ impl Work {
         let ending = interaction.run(process).await?;
         if matches!(ending, Ending::Program(_)) {
             forwards.drain().await;
+            guests.drain().await;
         }
         client.disconnect().await;
         if !plan.is_quiet() {

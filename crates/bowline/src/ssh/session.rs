@@ -2,12 +2,14 @@
 
 use std::io::{stderr, stdin, stdout};
 
+use ssh_client::channel::ChannelRequest;
 use ssh_client::config_file::{Options, RequestTty, SessionType};
 use ssh_client::terminal::{LocalTerminal, Terminal};
 use ssh_client::{Client, ExitStatus, Process};
 
 use super::FAILED;
 use super::environment;
+use super::guests::Guests;
 use crate::client::Plan;
 use crate::stdio::{Out, drain, end, pump_in};
 use crate::terminal::{complain, harmless, harmless_name};
@@ -46,6 +48,7 @@ pub(super) async fn start(
     client: &Client,
     command: &[u8],
     terminal: Option<Terminal>,
+    requests: Vec<ChannelRequest>,
 ) -> Result<Process, String> {
     let tell = |error: ssh_client::Error| harmless(&error.to_string());
     let mut wanted = match (plan.options.session_type, command.is_empty()) {
@@ -56,6 +59,9 @@ pub(super) async fn start(
     for (name, value) in environment::to_send(&plan.options, std::env::vars_os()) {
         wanted = wanted.env(name, value);
     }
+    for request in requests {
+        wanted = wanted.request(request);
+    }
     if let Some(terminal) = terminal {
         wanted = wanted.terminal_if_allowed(terminal);
     }
@@ -63,6 +69,7 @@ pub(super) async fn start(
     if process.control.is_terminal_refused() {
         complain("PTY allocation request failed on channel 0");
     }
+    Guests::tell_refused(&process);
     for name in process.refused_env() {
         tracing::debug!("the server did not take the variable {}", harmless_name(name));
     }

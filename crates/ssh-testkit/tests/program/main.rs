@@ -4,6 +4,7 @@
 //!  ssh      bowline ssh  ──▶ OpenSSH's sshd, bowline sshd
 //!  tmux     bowline ssh in a person's terminal: an editor, a resize, escape characters
 //!  route    bowline ssh -J, ProxyCommand, -b
+//!  guests   bowline ssh -A, -X, -Y
 //!  forwards   bowline ssh -L, -R, -D
 //!  session, stdio_forward   bowline ssh: variables, terminals, the background, -W
 //!  sftp     bowline sftp ──▶ OpenSSH's sshd, bowline sshd
@@ -36,6 +37,7 @@ mod bulk;
 mod echo;
 mod errors;
 mod forwards;
+mod guests;
 mod host_keys;
 mod interactive;
 mod keygen;

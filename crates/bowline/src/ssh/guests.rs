@@ -1,0 +1,286 @@
+//! What programs at the server may use on this side: the agent (`-A`) and the display (`-X`, `-Y`).
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ssh_client::channel::ChannelRequest;
+use ssh_client::config_file::{ForwardAgent, expand};
+use ssh_client::{Client, Forward, Process, X11Display, X11Forward, system_rng};
+use tokio::net::UnixStream;
+use tokio::process::Command;
+use tokio::task::JoinHandle;
+
+use crate::client::Plan;
+use crate::terminal::{complain, harmless};
+
+/// Where `xauth` is, unless `XAuthLocation` says otherwise.
+const XAUTH: &str = "/usr/bin/xauth";
+/// How long it may take.
+const XAUTH_TIME: Duration = Duration::from_secs(10);
+/// For how long programs that are not trusted may connect to the display, as in OpenSSH.
+const UNTRUSTED_TIME: Duration = Duration::from_secs(20 * 60);
+/// For how much longer their cookie lives: a display could take one that has ended for no cookie at all.
+const UNTRUSTED_SLACK: Duration = Duration::from_secs(60);
+
+/// The guests of a session.
+#[derive(Default)]
+pub(super) struct Guests {
+    agent: Option<Forward>,
+    display: Option<Arc<X11Forward>>,
+    /// Lets nobody in any more after a time.
+    closing: Option<JoinHandle<()>>,
+}
+
+impl Guests {
+    /// Prepares for those the plan invites. Without an agent or a display here there is nothing to prepare.
+    ///
+    /// # Errors
+    /// Something that was named is not there, and forwards must not fail.
+    pub(super) async fn invite(plan: &Plan, client: &Client) -> Result<Self, String> {
+        let mut guests = Self::default();
+        if let Some(socket) = agent(plan)? {
+            guests.forward_agent(client, &socket).await;
+        }
+        if plan.options.forward_x11 == Some(true) {
+            guests.forward_display(plan, client).await;
+        }
+        Ok(guests)
+    }
+
+    async fn forward_agent(&mut self, client: &Client, socket: &Path) {
+        if let Err(error) = UnixStream::connect(socket).await {
+            tracing::debug!(socket = %socket.display(), %error, "no agent answers");
+            return;
+        }
+        match client.forward_agent(socket).await {
+            Ok(forward) => self.agent = Some(forward),
+            Err(error) => tracing::warn!("the agent is not forwarded: {}", harmless(&error.to_string())),
+        }
+    }
+
+    async fn forward_display(&mut self, plan: &Plan, client: &Client) {
+        let is_trusted = plan.options.forward_x11_trusted == Some(true);
+        let display = match display(plan, is_trusted).await {
+            Ok(Some(display)) => display,
+            Ok(None) => return tracing::debug!("X11 forwarding requested but DISPLAY not set"),
+            Err(problem) => return complain(&problem),
+        };
+        match client.forward_x11(display).await {
+            Ok(forward) => {
+                let forward = Arc::new(forward);
+                if !is_trusted {
+                    self.closing = Some(tokio::spawn(close_later(Arc::clone(&forward))));
+                }
+                self.display = Some(forward);
+            }
+            Err(error) => tracing::warn!("the display is not forwarded: {}", harmless(&error.to_string())),
+        }
+    }
+
+    /// What is to be asked of the server for a session with them.
+    ///
+    /// # Errors
+    /// There is no randomness for a cookie.
+    pub(super) fn requests(&self) -> Result<Vec<ChannelRequest>, String> {
+        let display = self.display.as_ref().map(|display| display.request(false));
+        let display = display.transpose().map_err(|error| error.to_string())?;
+        let agent = self.agent.as_ref().map(|_| ChannelRequest::AuthAgentReq);
+        Ok(display.into_iter().chain(agent).collect())
+    }
+
+    /// Tells what the server refused.
+    pub(super) fn tell_refused(process: &Process) {
+        for name in process.control.refused_requests() {
+            match name.as_str() {
+                "x11-req" => complain("X11 forwarding request failed on channel 0"),
+                name => tracing::debug!("the server refused {name}"),
+            }
+        }
+    }
+
+    /// Waits until the display is free of them: they may outlive the session's program.
+    pub(super) async fn drain(&self) {
+        let Some(display) = self.display.as_ref().map(|display| display.forward()) else {
+            return;
+        };
+        if display.connections().open > 0 {
+            if let Err(error) = display.close().await {
+                tracing::debug!(%error, "the display is not closed to others");
+            }
+            display.finished().await;
+        }
+    }
+}
+
+impl Drop for Guests {
+    fn drop(&mut self) {
+        if let Some(closing) = &self.closing {
+            closing.abort();
+        }
+    }
+}
+
+async fn close_later(display: Arc<X11Forward>) {
+    tokio::time::sleep(UNTRUSTED_TIME).await;
+    if let Err(error) = display.forward().close().await {
+        tracing::debug!(%error, "the display stays open");
+    }
+}
+
+/// The socket of the agent that is to be forwarded.
+fn agent(plan: &Plan) -> Result<Option<PathBuf>, String> {
+    let socket = match &plan.options.forward_agent {
+        None | Some(ForwardAgent::No) => return Ok(None),
+        Some(ForwardAgent::Yes) => return Ok(variable("SSH_AUTH_SOCK")),
+        Some(ForwardAgent::Path(path)) => match path.strip_prefix('$') {
+            Some(name) => match variable(name) {
+                Some(socket) => socket,
+                None => return Ok(None),
+            },
+            None => expand(path, plan.tokens()).map_err(|error| error.to_string())?,
+        },
+    };
+    let Err(error) = std::fs::metadata(&socket) else {
+        return Ok(Some(socket));
+    };
+    let problem = format!(
+        "Cannot forward agent socket path \"{}\": {error}",
+        socket.display()
+    );
+    if plan.options.exit_on_forward_failure == Some(true) {
+        return Err(problem);
+    }
+    complain(&problem);
+    Ok(None)
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(name).filter(|value| !value.is_empty());
+    value.map(PathBuf::from)
+}
+
+/// The display of `DISPLAY`, with a cookie for it; `None` if there is none.
+async fn display(plan: &Plan, is_trusted: bool) -> Result<Option<X11Display>, String> {
+    let Some(name) = variable("DISPLAY").map(|name| name.to_string_lossy().into_owned()) else {
+        return Ok(None);
+    };
+    let display = X11Display::new(&name);
+    let display = display.map_err(|_| format!("DISPLAY {name:?} invalid; disabling X11 forwarding"))?;
+    let xauth = plan.options.x_auth_location.as_deref().unwrap_or(XAUTH);
+    if is_trusted {
+        let display = match Path::new(xauth).exists() {
+            true => display
+                .ask_xauth(xauth)
+                .await
+                .map_err(|error| error.to_string())?,
+            false => display,
+        };
+        if !display.has_cookie() && !plan.is_quiet() {
+            complain("Warning: No xauth data; using fake authentication data for X11 forwarding.");
+        }
+        return Ok(Some(display));
+    }
+    let failed = "Warning: untrusted X11 forwarding setup failed: xauth key data not generated";
+    let cookie = untrusted_cookie(xauth, &name).await.map_err(|error| {
+        tracing::debug!(%error, "{xauth}");
+        failed.to_owned()
+    })?;
+    display.cookie(cookie).map(Some).map_err(|_| failed.to_owned())
+}
+
+/// A cookie that the display makes for programs it does not trust. It is never known to a program of this side: the file
+/// that `xauth` writes it to goes at once.
+async fn untrusted_cookie(xauth: &str, display: &str) -> io::Result<Vec<u8>> {
+    let folder = Folder::make()?;
+    let file = folder.0.join("xauthfile");
+    // A name without a host is another one to xauth than the host's own.
+    let display = match display.strip_prefix("localhost:") {
+        Some(number) => format!("unix:{number}"),
+        None => display.to_owned(),
+    };
+    let lifetime = UNTRUSTED_TIME
+        .saturating_add(UNTRUSTED_SLACK)
+        .as_secs()
+        .to_string();
+    let words = [
+        "generate",
+        &display,
+        "MIT-MAGIC-COOKIE-1",
+        "untrusted",
+        "timeout",
+        &lifetime,
+    ];
+    run(xauth, &file, &words).await?;
+    let listed = run(xauth, &file, &["list", &display]).await?;
+    let text = String::from_utf8_lossy(&listed);
+    let cookie = text.split_whitespace().nth(2).and_then(from_hex);
+    cookie.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it has no cookie"))
+}
+
+async fn run(xauth: &str, file: &Path, words: &[&str]) -> io::Result<Vec<u8>> {
+    let running = Command::new(xauth)
+        .arg("-f")
+        .arg(file)
+        .args(words)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(XAUTH_TIME, running)
+        .await
+        .map_err(io::Error::from)??;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(io::Error::other(format!("it ended with {}", output.status)))
+    }
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u32>> = text.chars().map(|each| each.to_digit(16)).collect();
+    let pairs = digits?;
+    let byte = |pair: &[u32]| match *pair {
+        [high, low] => u8::try_from(high << 4 | low).ok(),
+        _ => None,
+    };
+    pairs.chunks(2).map(byte).collect()
+}
+
+/// A folder for this user only, which goes with the value.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make() -> io::Result<Self> {
+        let mut name = [0; 8];
+        system_rng()?.fill_bytes(&mut name);
+        let folder = std::env::temp_dir().join(format!("bowline-{:016x}", u64::from_be_bytes(name)));
+        std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::debug!(folder = %self.0.display(), %error, "it stays behind");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_read_as_xauth_writes_them() {
+        assert_eq!(from_hex("00ff10"), Some(vec![0, 255, 16]));
+        assert_eq!(from_hex(""), Some(Vec::new()));
+        for text in ["0", "0g", "\u{e9}0"] {
+            assert_eq!(from_hex(text), None, "{text}");
+        }
+    }
+}
