@@ -11,23 +11,22 @@ mod common;
 
 use std::sync::Arc;
 
-use ssh_client::{Client, Config, Error};
-use tokio::net::{TcpListener, TcpStream};
+use ssh_client::{Config, Dialled, Error, ReverseListener};
 use tokio::task::JoinSet;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (server, [name, one, two, three]) = common::arguments(["name", "command", "command", "command"])?;
-    let listener = TcpListener::bind(&server.address).await?;
-    println!("listening on {}", listener.local_addr()?);
+    let listener = ReverseListener::bind(&server.address).await?;
+    println!("listening on {}", listener.local_addr());
     let told = Arc::new((server.at(&name), [one, two, three]));
     loop {
-        let (stream, from) = listener.accept().await?;
+        let dialled = listener.accept().await?;
+        let (from, told) = (dialled.peer_addr(), Arc::clone(&told));
         println!("{from} dials in");
-        let told = Arc::clone(&told);
         tokio::spawn(async move {
             let (server, commands) = &*told;
-            match serve(stream, server, commands).await {
+            match serve(dialled, server, commands).await {
                 Ok(()) => println!("{from} is done"),
                 Err(error) => println!("{from}: {error}"),
             }
@@ -35,10 +34,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-async fn serve(stream: TcpStream, server: &common::Server, commands: &[String]) -> Result<(), Error> {
-    let (config, keys) = (Config::default(), server.credentials());
-    let hosts = server.host_keys();
-    let client = Client::over(&config, stream, &server.address, &server.user, hosts, keys).await?;
+async fn serve(dialled: Dialled, server: &common::Server, commands: &[String]) -> Result<(), Error> {
+    let (config, hosts, keys) = (Config::default(), server.host_keys(), server.credentials());
+    let client = dialled
+        .log_in(&config, &server.address, &server.user, hosts, keys)
+        .await?;
     let mut runs = JoinSet::new();
     for command in commands {
         let run = client.exec(command.as_str()).output();

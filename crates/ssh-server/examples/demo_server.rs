@@ -9,7 +9,8 @@ use std::io;
 
 use ssh_server::keys::PublicKey;
 use ssh_server::{
-    Application, Candidate, Config, Decision, Peer, Permissions, Request, Server, Session, constant_time_eq,
+    Application, Candidate, Config, Decision, Offer, Peer, Permissions, Process, Server, Session,
+    constant_time_eq,
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -29,26 +30,23 @@ impl Application for Greeter {
         self.friends.decide(key)
     }
 
-    async fn session(&self, mut session: Session) {
-        while let Some(request) = session.next().await {
-            if let Request::Start(start) = request {
-                start.accept();
-                if greet(&mut session).await.is_ok() {
-                    session.exit(0);
-                }
-                return;
-            }
+    async fn session(&self, session: Session) {
+        let Some(mut process) = session.process(&Offer::default()).await else {
+            return;
+        };
+        if greet(&mut process).await.is_ok() {
+            process.exit(0);
         }
     }
 }
 
-async fn greet(session: &mut Session) -> io::Result<()> {
-    session
+async fn greet(process: &mut Process) -> io::Result<()> {
+    process
         .write_all(b"Welcome aboard!\r\nWhat is your name? ")
         .await?;
     let mut name = String::new();
-    BufReader::new(&mut *session).read_line(&mut name).await?;
-    session
+    BufReader::new(&mut *process).read_line(&mut name).await?;
+    process
         .write_all(format!("\r\nA good journey, {}.\r\n", name.trim()).as_bytes())
         .await
 }

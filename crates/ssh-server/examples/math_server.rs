@@ -6,7 +6,7 @@ use std::error::Error;
 use std::io;
 
 use ssh_server::keys::PublicKey;
-use ssh_server::{Application, Candidate, Decision, Request, Session};
+use ssh_server::{Application, Candidate, Decision, Offer, Process, Session};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 struct MathServer {
@@ -18,24 +18,21 @@ impl Application for MathServer {
         self.friends.decide(key)
     }
 
-    async fn session(&self, mut session: Session) {
-        while let Some(request) = session.next().await {
-            if let Request::Start(start) = request {
-                start.accept();
-                // Otherwise the client has gone, and nobody is left to be told.
-                if let Ok(status) = add_up(&mut session).await {
-                    session.exit(status);
-                }
-                return;
-            }
+    async fn session(&self, session: Session) {
+        let Some(mut process) = session.process(&Offer::default()).await else {
+            return;
+        };
+        // Otherwise the client has gone, and nobody is left to be told.
+        if let Ok(status) = add_up(&mut process).await {
+            process.exit(status);
         }
     }
 }
 
-async fn add_up(session: &mut Session) -> io::Result<u32> {
+async fn add_up(process: &mut Process) -> io::Result<u32> {
     let (mut total, mut status) = (0.0, 0);
-    let mut errors = session.stderr();
-    let mut lines = BufReader::new(&mut *session).lines();
+    let mut errors = process.stderr();
+    let mut lines = BufReader::new(&mut *process).lines();
     while let Some(line) = lines.next_line().await? {
         match line.trim().parse::<f64>() {
             Ok(number) => total += number,
@@ -47,7 +44,7 @@ async fn add_up(session: &mut Session) -> io::Result<u32> {
             }
         }
     }
-    session.write_all(format!("total = {total}\n").as_bytes()).await?;
+    process.write_all(format!("total = {total}\n").as_bytes()).await?;
     Ok(status)
 }
 

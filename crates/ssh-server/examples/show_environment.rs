@@ -1,11 +1,12 @@
-//! What a client wants to be in the environment of its program.
+//! What a client wants to be in the environment of its program. Nothing is run here, so every name may come; the names
+//! that change which code a program runs are never taken all the same.
 
 mod common;
 
 use std::error::Error;
 
 use ssh_server::keys::PublicKey;
-use ssh_server::{Application, Candidate, Decision, Request, Session};
+use ssh_server::{AcceptEnvironment, Application, Candidate, Decision, Offer, Session};
 use tokio::io::AsyncWriteExt;
 
 struct ShowEnvironment {
@@ -17,29 +18,23 @@ impl Application for ShowEnvironment {
         self.friends.decide(key)
     }
 
-    async fn session(&self, mut session: Session) {
-        let mut told = String::new();
-        while let Some(request) = session.next().await {
-            match request {
-                // Nothing is run here, so every variable is welcome as long as there is room.
-                Request::Environment(asked) if told.len() < ENOUGH_BYTES => {
-                    let (name, value) = (asked.what.name.escape_ascii(), asked.what.value.escape_ascii());
-                    told += &format!("{name}={value}\n");
-                    asked.accept();
-                }
-                Request::Start(start) => {
-                    start.accept();
-                    let _gone = session.write_all(told.as_bytes()).await;
-                    return session.exit(0);
-                }
-                refused => drop(refused),
+    async fn session(&self, session: Session) {
+        let offer = Offer {
+            environment: AcceptEnvironment::new(["*"]),
+            ..Offer::default()
+        };
+        let Some(mut process) = session.process(&offer).await else {
+            return;
+        };
+        for (name, value) in process.invocation().environment.clone() {
+            let line = format!("{name}={}\n", value.escape_ascii());
+            if process.write_all(line.as_bytes()).await.is_err() {
+                return;
             }
         }
+        process.exit(0);
     }
 }
-
-/// A client may ask for as many variables as it likes.
-const ENOUGH_BYTES: usize = 100_000;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -1,14 +1,13 @@
-//! Which terminal a client sits at, and every size it gets while the session lasts.
+//! Which terminal a client sits at, and every size it gets while the session lasts. `q` ends it.
 
 mod common;
 
 use std::error::Error;
 use std::io;
 
-use ssh_server::channel::WindowChange;
 use ssh_server::keys::PublicKey;
-use ssh_server::{Application, Candidate, Decision, Request, Session};
-use tokio::io::AsyncWriteExt;
+use ssh_server::{Application, Candidate, Decision, Offer, Process, ProcessEvent, Session};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 struct ShowTerminal {
     friends: common::Friends,
@@ -19,37 +18,41 @@ impl Application for ShowTerminal {
         self.friends.decide(key)
     }
 
-    async fn session(&self, mut session: Session) {
-        let mut told = "no terminal\r\n".to_owned();
-        while let Some(request) = session.next().await {
-            match request {
-                Request::Terminal(asked) => {
-                    let pty = &asked.what;
-                    let kind = pty.terminal.escape_debug();
-                    told = format!("{kind}, {} columns, {} rows\r\n", pty.columns, pty.rows);
-                    asked.accept();
-                }
-                Request::Start(start) => {
-                    start.accept();
-                    let _gone = show(&mut session, &told).await;
-                    return;
-                }
-                refused => drop(refused),
-            }
+    async fn session(&self, session: Session) {
+        if let Some(process) = session.process(&Offer::default()).await {
+            // It only fails when the client has gone.
+            let _gone = show(process).await;
         }
     }
 }
 
-async fn show(session: &mut Session, told: &str) -> io::Result<()> {
-    session.write_all(told.as_bytes()).await?;
-    while let Some(request) = session.next().await {
-        if let Request::WindowChange(asked) = request {
-            let WindowChange { columns, rows, .. } = asked.what;
-            session
-                .write_all(format!("{columns} columns, {rows} rows\r\n").as_bytes())
-                .await?;
+async fn show(process: Process) -> io::Result<()> {
+    let first = match &process.invocation().terminal {
+        Some(terminal) => {
+            let (kind, size) = (&terminal.name, &terminal.size);
+            format!("{kind}, {} columns, {} rows\r\n", size.columns, size.rows)
+        }
+        None => "no terminal\r\n".to_owned(),
+    };
+    // Keys and sizes come each on their own way: whichever is first.
+    let mut streams = process.split();
+    streams.stdout.write_all(first.as_bytes()).await?;
+    loop {
+        tokio::select! {
+            key = streams.stdin.read_u8() => if key? == b'q' {
+                break;
+            },
+            event = streams.events.next() => match event {
+                Some(ProcessEvent::Resized(size)) => {
+                    let line = format!("{} columns, {} rows\r\n", size.columns, size.rows);
+                    streams.stdout.write_all(line.as_bytes()).await?;
+                }
+                Some(_other) => {}
+                None => break,
+            },
         }
     }
+    streams.events.exit(0);
     Ok(())
 }
 

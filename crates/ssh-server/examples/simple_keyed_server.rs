@@ -8,7 +8,7 @@
 use std::error::Error;
 
 use ssh_server::keys::{PrivateKey, PublicKey};
-use ssh_server::{Account, Application, AuthorizedKeysFiles, Candidate, Decision, Request, Server, Session};
+use ssh_server::{Account, Application, AuthorizedKeysFiles, Candidate, Decision, Offer, Server, Session};
 use tokio::io::AsyncWriteExt;
 
 struct KeyedServer {
@@ -24,14 +24,17 @@ impl Application for KeyedServer {
         }
     }
 
-    async fn session(&self, mut session: Session) {
-        while let Some(request) = session.next().await {
-            if let Request::Start(start) = request {
-                start.accept();
-                let welcome = format!("Welcome, {}!\n", session.login().user);
-                let _gone = session.write_all(welcome.as_bytes()).await;
-                return session.exit(0);
-            }
+    async fn session(&self, session: Session) {
+        let Some(mut process) = session.process(&Offer::default()).await else {
+            return;
+        };
+        let welcome = format!(
+            "Welcome, {}!
+",
+            process.invocation().login.user
+        );
+        if process.write_all(welcome.as_bytes()).await.is_ok() {
+            process.exit(0);
         }
     }
 }

@@ -90,9 +90,14 @@ impl Running {
         keyboard.flush().unwrap();
     }
 
+    /// Nothing more will be typed.
+    pub fn leaves(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
     /// Waits for the end, which has to be a good one.
     pub fn ends_well(&mut self) {
-        drop(self.child.stdin.take());
+        self.leaves();
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}: {:#?}", self.heard);
     }

@@ -132,10 +132,10 @@ fn show_terminal() {
         print(await process.stdout.readline(), end='')
         process.change_terminal_size(80, 25)
         print(await process.stdout.readline(), end='')
-        process.close()
+        process.stdin.write('xq')
+        print((await process.wait()).exit_status)
         process = await conn.create_process()
-        print(await process.stdout.readline(), end='')
-        process.close()";
+        print(await process.stdout.readline(), end='')";
     let Some(ran) = visit.asyncssh(body) else { return };
     let told = ran.with_code(0).stdout_text();
     let lines: Vec<&str> = told.lines().map(str::trim_end).collect();
@@ -145,6 +145,7 @@ fn show_terminal() {
             "vt220, 100 columns, 30 rows",
             "132 columns, 43 rows",
             "80 columns, 25 rows",
+            "0",
             "no terminal"
         ]
     );
@@ -251,5 +252,96 @@ fn every_server_says_how_it_is_started() {
             ran.stderr_text().contains(&format!("usage: {name} address:port")),
             "{ran}"
         );
+    }
+}
+
+#[test]
+fn callback_math_server() {
+    let visit = Visit::start("callback_math_server", &[]);
+    let body = "        async def talk(*words, **options):
+            process = await conn.create_process(**options)
+            print(repr(await process.stdout.readline()))
+            for word in words:
+                word(process)
+            print(repr(await process.stdout.read()), process.exit_status)
+        say = lambda text: lambda process: process.stdin.write(text)
+        end = lambda process: process.stdin.write_eof()
+        await talk(say('1\\n2.5\\n'), end)
+        await talk(say('1\\n2'), lambda process: process.send_break(300), term_type='vt100')
+        await talk(say('7\\r8\\r\\x04'), term_type='vt100')
+        process = await conn.create_process()
+        await process.stdout.readline()
+        process.stdin.write('100\\nmany\\n')
+        print(repr(await process.stderr.readline()))
+        process.send_signal('INT')
+        print(repr(await process.stdout.readline()))
+        process.stdin.write('5\\n')
+        process.stdin.write_eof()
+        print(repr(await process.stdout.read()))";
+    let Some(ran) = visit.asyncssh(body) else { return };
+    let told = ran.with_code(0).stdout_text();
+    let greeting = "'numbers, one a line:\\r\\n'";
+    let expected = [
+        greeting,
+        "'total = 3.5\\r\\n' 0",
+        greeting,
+        "'total = 3\\r\\n' 0",
+        greeting,
+        "'total = 15\\r\\n' 0",
+        "'no number: many\\r\\n'",
+        "'anew:\\r\\n'",
+        "'total = 5\\r\\n'",
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn redirect_server() {
+    let visit = Visit::start("redirect_server", &[]);
+    let Some(mut ssh) = visit.ssh("guest", &[], &[]) else {
+        return;
+    };
+    let ran = run_with(&mut ssh, "6*7\n2^65\n").with_code(0);
+    assert_eq!(ran.stdout_text(), "42\n36893488147419103232\n");
+    // At a terminal, which shows what is typed.
+    let mut ssh = visit.ssh("guest", &["-tt"], &[]).unwrap();
+    let ran = run_with(&mut ssh, "6*7\nquit\n").with_code(0);
+    assert!(ran.stdout_text().contains("6*7\r\n"), "{ran}");
+    assert!(ran.stdout_text().contains("42\r\n"), "{ran}");
+}
+
+#[test]
+fn chat_server() {
+    let visit = Visit::start("chat_server", &[]);
+    let come = |name: &str| Some(Running::start(&mut visit.ssh(name, &[], &[])?));
+    let Some(mut ann) = come("ann") else { return };
+    ann.says("* ann is here");
+    let mut bob = come("bob").unwrap();
+    bob.says("* bob is here");
+    ann.says("* bob is here");
+    ann.types("good day\n");
+    bob.says("ann: good day");
+    bob.types("\x1b[2Jand to you\n");
+    assert_eq!(ann.says("bob: "), "[2Jand to you");
+    bob.leaves();
+    ann.says("* bob has left");
+    // One that never reads: the talk goes on all the same.
+    let Some(python) = peers::need_python() else {
+        return;
+    };
+    let script = format!(
+        "import asyncio, asyncssh\nasync def main():\n    conn = await asyncssh.connect('127.0.0.1', {}, \
+         username='deaf', client_keys=[{:?}], known_hosts=None)\n    process = await conn.create_process(window=1000)\n    \
+         process.channel.pause_reading()\n    print('here', flush=True)\n    await asyncio.sleep(1000)\nasyncio.run(main())\n",
+        visit.port,
+        visit.keys.path("user"),
+    );
+    let mut deaf = Running::start(Command::new(python).args(["-c", &script]));
+    deaf.says("here");
+    ann.says("* deaf is here");
+    let line = "word ".repeat(150);
+    for _ in 0..300 {
+        ann.types(&format!("{line}\n"));
+        ann.says("ann: word word");
     }
 }

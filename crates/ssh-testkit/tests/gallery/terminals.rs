@@ -10,7 +10,7 @@ use crate::visited::Visited;
 
 #[test]
 fn set_terminal() {
-    for server in Visited::with_terminals() {
+    for server in Visited::both() {
         let told = run(&mut server.client("set_terminal", &[]))
             .with_code(0)
             .stdout_text();
@@ -36,7 +36,7 @@ fn at_a_terminal(name: &str, words: &[String]) -> Option<Running> {
 
 #[test]
 fn demo_simple() {
-    for server in Visited::with_terminals() {
+    for server in Visited::both() {
         let mut words = server.words();
         words[2] = server.keys.path("nobody_known").display().to_string();
         let Some(mut terminal) = at_a_terminal("demo_simple", &words) else {
@@ -56,7 +56,7 @@ fn demo_simple() {
 
 #[test]
 fn interactive() {
-    for server in Visited::with_terminals() {
+    for server in Visited::both() {
         let words = [&server.words()[..], &["stty -echo; cat".to_owned()]].concat();
         let Some(mut terminal) = at_a_terminal("interactive", &words) else {
             return;

@@ -60,14 +60,9 @@ impl Visited {
             .collect()
     }
 
-    /// Those of them that give terminals to programs.
-    pub fn with_terminals() -> Vec<Self> {
-        Self::openssh(&Arc::new(Keys::make())).into_iter().collect()
-    }
-
     /// Those of them that listen for their clients.
     pub fn that_listen() -> Vec<Self> {
-        Self::with_terminals()
+        Self::openssh(&Arc::new(Keys::make())).into_iter().collect()
     }
 
     /// The words with which every example of the client begins.
