@@ -45,6 +45,13 @@ pub trait Application: Send + Sync + 'static {
         let _ = (peer, why);
     }
 
+    /// Whether the user may log in without proving anything (`none`, RFC 4252 §5.2). Clients ask for it first, to learn
+    /// what else there is. It is only asked where [`Config::none_login`](crate::Config::none_login) says so.
+    fn none(&self, candidate: &Candidate) -> impl Future<Output = Decision> + Send {
+        let _ = candidate;
+        ready(Decision::Refuse)
+    }
+
     /// Whether `password` is that of the user. Compare in constant time ([`constant_time_eq`]),
     /// and take as long for a user who does not exist as for one who does.
     fn password(&self, candidate: &Candidate, password: &[u8]) -> impl Future<Output = Decision> + Send {
@@ -79,6 +86,10 @@ pub trait Application: Send + Sync + 'static {
 
 /// An `Arc` of an application is one too, for those who want to keep a handle on it.
 impl<A: Application> Application for Arc<A> {
+    fn none(&self, candidate: &Candidate) -> impl Future<Output = Decision> + Send {
+        A::none(self, candidate)
+    }
+
     fn connection_made(&self, peer: &Peer) -> impl Future<Output = bool> + Send {
         A::connection_made(self, peer)
     }

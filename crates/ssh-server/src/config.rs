@@ -27,6 +27,9 @@ pub struct Config {
     pub public_key_login: bool,
     /// Whether login by password is offered. Off by default: an offer invites the whole world to guess.
     pub password_login: bool,
+    /// Whether users may log in without any proof, where [`Application::none`](crate::Application::none) agrees. Off by
+    /// default.
+    pub none_login: bool,
     /// A text to show before the login.
     pub banner: Option<String>,
 }
@@ -40,6 +43,7 @@ impl Default for Config {
             tcp_keepalive: true,
             public_key_login: true,
             password_login: false,
+            none_login: false,
             banner: None,
         }
     }
@@ -59,6 +63,7 @@ impl Config {
         let offered = [
             (self.public_key_login, method::PUBLICKEY),
             (self.password_login, method::PASSWORD),
+            (self.none_login, method::NONE),
         ];
         auth::server::Policy {
             methods: offered

@@ -259,6 +259,13 @@ impl<A: Application> Shared<A> {
             peer: peer.clone(),
         };
         match attempt {
+            Attempt::None(attempt) => match self.application.none(&candidate).await {
+                Decision::Accept(permissions) => {
+                    *granted = permissions;
+                    attempt.accept()
+                }
+                Decision::Refuse => attempt.reject(),
+            },
             Attempt::Password(attempt) => {
                 match self.application.password(&candidate, attempt.password()).await {
                     Decision::Accept(permissions) => {

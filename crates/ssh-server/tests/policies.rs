@@ -23,8 +23,8 @@ use ssh_server::channel::{
 use ssh_server::keys::PublicKey;
 use ssh_server::tokio_driver::{Channel, Handle, OpenError};
 use ssh_server::{
-    Application, Candidate, Decision, Error, Limits, MaxStartups, Peer, Permissions, Program, Request,
-    Server, Session,
+    Application, Candidate, Config, Decision, Error, Limits, MaxStartups, Peer, Permissions, Program,
+    Request, Server, Session,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -37,6 +37,14 @@ struct Everybody(Permissions);
 impl Application for Everybody {
     async fn public_key(&self, _candidate: &Candidate, _key: &PublicKey) -> Decision {
         Decision::Accept(self.0.clone())
+    }
+}
+
+/// Everybody comes in with nothing.
+struct OpenDoor;
+impl Application for OpenDoor {
+    async fn none(&self, _candidate: &Candidate) -> Decision {
+        Decision::Accept(Permissions::default())
     }
 }
 
@@ -117,6 +125,21 @@ async fn the_defaults_let_nobody_in_and_serve_nothing() {
 #[test]
 fn a_server_without_a_host_key_is_none() {
     assert!(matches!(Server::builder().build(Nobody), Err(Error::NoHostKey)));
+}
+
+#[tokio::test]
+async fn a_login_without_proof_needs_the_offer_and_the_application() {
+    let place = Place::new();
+    let offering = Config {
+        none_login: true,
+        ..Config::default()
+    };
+    let not_offered = build(&place, OpenDoor);
+    assert!(connect(&not_offered, USER, Proof::Nothing).await.is_none());
+    let refused = place.builder().config(offering.clone()).build(Nobody).unwrap();
+    assert!(connect(&refused, USER, Proof::Nothing).await.is_none());
+    let open = place.builder().config(offering).build(OpenDoor).unwrap();
+    assert!(connect(&open, USER, Proof::Nothing).await.is_some());
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub enum Proof<'a> {
     Key(&'a PrivateKey),
     Password(&'a [u8]),
+    Nothing,
 }
 
 /// Connects to `server` in memory and logs in; `None` if the server does not let `user` in.
@@ -56,6 +57,7 @@ where
                 tried = true;
                 let attempt = match &proof {
                     Proof::Password(password) => turn.password(password),
+                    Proof::Nothing => turn.none(),
                     Proof::Key(key) => turn.publickey(key.public().clone(), key.algorithms()[0]),
                 };
                 authenticator.attempt(attempt);
