@@ -345,3 +345,48 @@ fn chat_server() {
         ann.says("ann: word word");
     }
 }
+
+#[test]
+fn simple_server() {
+    let (Some(ssh), Some(python)) = (peers::need("ssh"), peers::need_python()) else {
+        return;
+    };
+    let keys = Keys::make();
+    // Another's hash: bcrypt of Python.
+    let script = "import bcrypt; print('alice:' + bcrypt.hashpw(b'secret', bcrypt.gensalt(5)).decode())";
+    let users = run(Command::new(python).args(["-c", script])).with_code(0).stdout;
+    fs::write(keys.path("users"), users).unwrap();
+    let mut server = Running::start(
+        examples::command("simple_server")
+            .arg("127.0.0.1:0")
+            .args([keys.path("host"), keys.path("users")]),
+    );
+    let port = server.says_port("listening on ");
+    let visit = |user: &str, password: &str| {
+        let mut command = Command::new(&ssh);
+        command.args(["-o", "BatchMode=no", "-o", "NumberOfPasswordPrompts=1"]);
+        command.args(client_arguments(&keys, port)).arg("-T");
+        command
+            .arg(format!("{user}@127.0.0.1"))
+            .env_remove("SSH_AUTH_SOCK");
+        command.env("SSH_ASKPASS", keys.askpass(password));
+        run(command.env("SSH_ASKPASS_REQUIRE", "force"))
+    };
+    assert_eq!(visit("guest", "").with_code(0).stdout_text(), "Welcome, guest!\n");
+    assert_eq!(
+        visit("alice", "secret").with_code(0).stdout_text(),
+        "Welcome, alice!\n"
+    );
+    for (user, password) in [
+        ("alice", "Secret"),
+        ("alice", ""),
+        ("bob", "secret"),
+        ("", "secret"),
+    ] {
+        let refused = visit(user, password).with_code(255);
+        assert!(
+            refused.stderr_text().contains("Permission denied"),
+            "{user} {password}: {refused}"
+        );
+    }
+}
