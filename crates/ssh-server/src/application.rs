@@ -1,17 +1,21 @@
 //! What a server asks the application that embeds it. Everything has a default, and every default refuses.
 
 use std::future::{Future, ready};
+use std::path::Path;
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
+use crate::channel::{Tun, X11Req};
 use crate::error::Error;
-use crate::forward::{Forward, Target};
+use crate::forward::{Forward, Handler, Target};
 use crate::kex::{Extensions, Negotiated, Quirks, Transport};
 use crate::keys::PublicKey;
+use crate::listen::{Listen, ListenSocket, ListenTarget};
 use crate::peer::Peer;
 use crate::permissions::Permissions;
 use crate::session::Session;
+use crate::x11::DisplayPolicy;
 
 /// The application behind a server: who may log in, and what then happens.
 ///
@@ -75,12 +79,55 @@ pub trait Application: Send + Sync + 'static {
         session.refuse_all()
     }
 
-    /// Whether this user may connect to `target` through the server (`direct-tcpip`).
+    /// Whether this user may connect to `target` through the server (`direct-tcpip`, RFC 4254 §7.2).
     ///
-    /// It is only asked for what the login's own permissions leave open (a key's `restrict` or `permitopen`).
+    /// This and what follows is only asked for what the login's own permissions leave open (a key's `restrict`,
+    /// `permitopen`, `permitlisten` …).
     fn direct_tcpip(&self, login: &Login, target: &Target) -> impl Future<Output = Forward> + Send {
         let _ = (login, target);
         ready(Forward::Refuse)
+    }
+
+    /// Whether this user may connect to the Unix socket at `path`, which is absolute, through the server
+    /// (`direct-streamlocal@openssh.com`, OpenSSH `PROTOCOL` §2.4).
+    fn direct_streamlocal(&self, login: &Login, path: &Path) -> impl Future<Output = Forward> + Send {
+        let _ = (login, path);
+        ready(Forward::Refuse)
+    }
+
+    /// Whether the server listens for this user (`tcpip-forward`, RFC 4254 §7.1): what connects there is led to the
+    /// client.
+    fn tcpip_forward(&self, login: &Login, wanted: &ListenTarget) -> impl Future<Output = Listen> + Send {
+        let _ = (login, wanted);
+        ready(Listen::Refuse)
+    }
+
+    /// Whether the server listens for this user at the Unix socket `path`, which is absolute
+    /// (`streamlocal-forward@openssh.com`, OpenSSH `PROTOCOL` §2.4).
+    fn streamlocal_forward(&self, login: &Login, path: &Path) -> impl Future<Output = ListenSocket> + Send {
+        let _ = (login, path);
+        ready(ListenSocket::Refuse)
+    }
+
+    /// Whether this user's programs may reach the client's agent (`auth-agent-req@openssh.com`): if so, the session gets a
+    /// socket, and `SSH_AUTH_SOCK` names it.
+    fn agent_forwarding(&self, login: &Login) -> impl Future<Output = bool> + Send {
+        let _ = login;
+        ready(false)
+    }
+
+    /// Whether this user's programs may reach the client's display (`x11-req`, RFC 4254 §6.3): if so, the session gets a
+    /// display, and `DISPLAY` and `XAUTHORITY` lead there. `None` refuses.
+    fn x11(&self, login: &Login, wanted: &X11Req) -> impl Future<Output = Option<DisplayPolicy>> + Send {
+        let _ = (login, wanted);
+        ready(None)
+    }
+
+    /// What serves a tunnel (`tun@openssh.com`, OpenSSH `PROTOCOL` §2.3), its packets as that section has them; `None`
+    /// refuses. There is no device here: the application has one, or pretends to.
+    fn tun(&self, login: &Login, wanted: &Tun) -> impl Future<Output = Option<Handler>> + Send {
+        let _ = (login, wanted);
+        ready(None)
     }
 }
 
@@ -112,6 +159,30 @@ impl<A: Application> Application for Arc<A> {
 
     fn direct_tcpip(&self, login: &Login, target: &Target) -> impl Future<Output = Forward> + Send {
         A::direct_tcpip(self, login, target)
+    }
+
+    fn direct_streamlocal(&self, login: &Login, path: &Path) -> impl Future<Output = Forward> + Send {
+        A::direct_streamlocal(self, login, path)
+    }
+
+    fn tcpip_forward(&self, login: &Login, wanted: &ListenTarget) -> impl Future<Output = Listen> + Send {
+        A::tcpip_forward(self, login, wanted)
+    }
+
+    fn streamlocal_forward(&self, login: &Login, path: &Path) -> impl Future<Output = ListenSocket> + Send {
+        A::streamlocal_forward(self, login, path)
+    }
+
+    fn agent_forwarding(&self, login: &Login) -> impl Future<Output = bool> + Send {
+        A::agent_forwarding(self, login)
+    }
+
+    fn x11(&self, login: &Login, wanted: &X11Req) -> impl Future<Output = Option<DisplayPolicy>> + Send {
+        A::x11(self, login, wanted)
+    }
+
+    fn tun(&self, login: &Login, wanted: &Tun) -> impl Future<Output = Option<Handler>> + Send {
+        A::tun(self, login, wanted)
     }
 }
 

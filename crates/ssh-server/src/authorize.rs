@@ -19,7 +19,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::account::Account;
 use crate::application::{Candidate, Decision};
-use crate::forward::Destination;
+use crate::forward::{Destination, ListenPlace};
 use crate::keys::authorized_keys::{AuthorizedKeys, KeyOptions};
 use crate::keys::{Demands, PublicKey};
 use crate::peer::{Peer, Printable};
@@ -122,6 +122,9 @@ impl AuthorizedKeysFiles {
         let destination = |target: &crate::keys::authorized_keys::ForwardTarget| {
             Destination::new(target.host.clone(), target.port)
         };
+        let place = |target: &crate::keys::authorized_keys::ForwardTarget| {
+            ListenPlace::new(target.host.as_deref().unwrap_or("*"), target.port)
+        };
         Some(Permissions {
             forced_command: options.command.clone(),
             environment: if self.user_environment {
@@ -132,6 +135,11 @@ impl AuthorizedKeysFiles {
             port_forwarding: !options.no_port_forwarding,
             permit_open: (!options.permit_open.is_empty())
                 .then(|| options.permit_open.iter().map(destination).collect()),
+            permit_listen: (!options.permit_listen.is_empty())
+                .then(|| options.permit_listen.iter().map(place).collect()),
+            agent_forwarding: !options.no_agent_forwarding,
+            x11_forwarding: !options.no_x11_forwarding,
+            tunnel: options.tunnel,
             terminal: !options.no_pty,
             security_key: Demands {
                 touch: !options.no_touch_required,
@@ -315,6 +323,16 @@ mod tests {
         assert!(!with("restrict").unwrap().terminal);
         assert!(with("restrict,port-forwarding").unwrap().port_forwarding);
         assert!(!with("no-port-forwarding").unwrap().port_forwarding);
+        let none = with("restrict").unwrap();
+        assert!(!none.agent_forwarding && !none.x11_forwarding && !none.may_listen("localhost", 1));
+        let some = with("restrict,agent-forwarding").unwrap();
+        assert!(some.agent_forwarding && !some.x11_forwarding);
+        assert!(!with("no-agent-forwarding").unwrap().agent_forwarding);
+        assert!(!with("no-x11-forwarding").unwrap().x11_forwarding);
+        assert_eq!(with("tunnel=\"2\"").unwrap().tunnel_unit(3), None);
+        let listen = with("permitlisten=\"localhost:8080\"").unwrap();
+        assert!(listen.may_listen("localhost", 8080) && !listen.may_listen("127.0.0.1", 8080));
+        assert!(!listen.may_listen_socket());
         let open = with("permitopen=\"example.org:80\"").unwrap();
         assert!(open.may_open("example.org", 80) && !open.may_open("example.org", 81));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::auth::{self, method};
-use crate::channel::{self, DirectTcpip, SESSION};
+use crate::channel::{self, DirectStreamlocal, DirectTcpip, SESSION, Tun};
 use crate::kex;
 use crate::keys::algorithm::rsa::MIN_MODULUS_BITS;
 use crate::limits::Limits;
@@ -80,10 +80,10 @@ impl Config {
         }
     }
 
-    /// The channels' policy: sessions and connections through the server, and nothing else.
+    /// The channels' policy: sessions, connections through the server and tunnels, and nothing else.
     pub(crate) fn channels(&self) -> channel::Config {
         channel::Config {
-            accept_opens: vec![SESSION, DirectTcpip::NAME],
+            accept_opens: vec![SESSION, DirectTcpip::NAME, DirectStreamlocal::NAME, Tun::NAME],
             ..self.connection.clone()
         }
     }

@@ -119,8 +119,8 @@ impl<A: Application> Shared<A> {
         let (session, login) = welcomed?;
         let connection = Connection::new(session, self.config.channels());
         let (handle, driver) = tokio_driver::start(connection, stream, self.config.driver());
-        let mut guests = Guests::new(self, login);
-        tokio::join!(driver, guests.attend(&handle, &mut stage));
+        let mut guests = Guests::new(self, login, handle.clone());
+        tokio::join!(driver, guests.attend(&mut stage));
         let why = handle.closed().await;
         drop(handle);
         guests.see_off(&peer).await;

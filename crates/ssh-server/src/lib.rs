@@ -4,7 +4,9 @@
 //!                        Server ── one task for each connection ──▶ Application
 //!   Listening ─accept─▶  limits, key exchange, login  ─asks─────────▶ password, public_key
 //!                        sessions: a stream of typed requests ──────▶ session   ──▶ Services: programs, files
-//!                        direct-tcpip ──────────────────────────────▶ direct_tcpip
+//!                        direct-tcpip, direct-streamlocal ──────────▶ direct_tcpip, direct_streamlocal
+//!                        tcpip-forward, streamlocal-forward ────────▶ tcpip_forward, streamlocal_forward
+//!                        agent, X11, tunnels ───────────────────────▶ agent_forwarding, x11, tun
 //! ```
 //!
 //! Implement [`Application`]; what you leave out refuses. [`AuthorizedKeysFiles`] answers for keys in files,
@@ -47,17 +49,21 @@
 //! | what | where | source |
 //! |---|---|---|
 //! | sessions: environment, terminals, programs, shells, subsystems, signals, exit | [`Session`], [`Services`] | RFC 4254 §6 |
-//! | connections through the server | [`Application::direct_tcpip`], [`forward`] | RFC 4254 §7.2 |
+//! | connections through the server | [`Application::direct_tcpip`], [`forward`] | RFC 4254 §7.2, OpenSSH `PROTOCOL` §2.4 |
+//! | listening for the client | [`Application::tcpip_forward`], [`Listen`], [`GatewayPorts`] | RFC 4254 §7.1, OpenSSH `PROTOCOL` §2.4 |
+//! | the client's agent | [`Application::agent_forwarding`] | OpenSSH `PROTOCOL.agent` |
+//! | the client's display | [`Application::x11`], [`DisplayPolicy`] | RFC 4254 §6.3 |
 //! | files | [`filesystem`] | draft-ietf-secsh-filexfer-02, OpenSSH `PROTOCOL` §4 |
 //! | keys that may log in | [`AuthorizedKeysFiles`] | sshd(8) |
 //! | limits | [`Limits`] | sshd_config(5), `MaxStartups` and its neighbours |
 //!
-//! What is deliberately absent: changing users (programs run as whoever runs the server), listening for
-//! clients (`tcpip-forward`), agent and X11 forwarding. Each is refused to the client that asks for it.
+//! What is deliberately absent: changing users (programs run as whoever runs the server), devices for tunnels (an
+//! application can bring one: [`Application::tun`]).
 
 #![forbid(unsafe_code)]
 
 mod account;
+mod agent;
 mod application;
 mod attend;
 mod authorize;
@@ -71,8 +77,11 @@ pub mod filesystem;
 pub mod forward;
 mod guests;
 mod limits;
+mod listen;
 mod peer;
 mod permissions;
+mod places;
+mod private_directory;
 mod process;
 mod pty;
 mod pump;
@@ -82,6 +91,9 @@ mod services;
 mod session;
 mod sftp_subsystem;
 mod terminal;
+mod timeouts;
+mod visit;
+mod x11;
 
 pub use account::Account;
 pub use application::{Agreed, Application, Candidate, Decision, Login, constant_time_eq};
@@ -90,8 +102,9 @@ pub use broadcast::{Broadcast, Seat, SlowPolicy};
 pub use config::Config;
 pub use environment::AcceptEnvironment;
 pub use error::{Error, Phase};
-pub use forward::{Destination, Forward, NotADestination, Target};
+pub use forward::{Destination, Endpoint, Forward, Handler, ListenPlace, NotADestination, Target};
 pub use limits::{Limits, MaxStartups, NotMaxStartups};
+pub use listen::{GatewayPorts, Listen, ListenSocket, ListenTarget, SocketPolicy};
 pub use peer::Peer;
 pub use permissions::Permissions;
 pub use process::Programs;
@@ -104,3 +117,5 @@ pub use session::{Asked, Program, Request, Session, Start};
 #[doc(no_inline)]
 pub use ssh_tokio::{self as tokio_driver, Keepalive, auth, channel, kex, keys, sftp, wire};
 pub use terminal::{MAX_TERMINAL_NAME_BYTES, Terminal};
+pub use timeouts::ChannelTimeouts;
+pub use x11::DisplayPolicy;

@@ -18,6 +18,8 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::timeouts::ChannelTimeouts;
+
 /// Everything a peer can make this server hold or wait for, with a number.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -37,10 +39,17 @@ pub struct Limits {
     pub max_auth_tries: u32,
     /// Session channels a connection may have open at once.
     pub max_sessions: usize,
-    /// Forwarded connections (`direct-tcpip`) a connection may have open at once.
+    /// Forwarded connections a connection may have open at once: those of both directions, of agents and of X11.
     pub max_forwards: usize,
+    /// Places where the server listens for one connection at once (`tcpip-forward`,
+    /// `streamlocal-forward@openssh.com`).
+    pub max_listeners: usize,
     /// How long a connection to the target of a forward may take.
     pub forward_connect_time: Duration,
+    /// How long a connection may have no channel open, from its login on; `None`: for ever. Listening is no channel.
+    pub unused_connection_time: Option<Duration>,
+    /// How long channels may be open while nothing moves on them.
+    pub channel_timeouts: ChannelTimeouts,
 }
 
 impl Default for Limits {
@@ -54,7 +63,10 @@ impl Default for Limits {
             max_auth_tries: 6,
             max_sessions: 1024,
             max_forwards: 1024,
+            max_listeners: 128,
             forward_connect_time: Duration::from_secs(30),
+            unused_connection_time: None,
+            channel_timeouts: ChannelTimeouts::default(),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::future::Future;
 use std::io;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::unix::pipe;
+use tokio::net::{tcp, unix};
 
 use crate::channel::ChannelRequest;
 use crate::tokio_driver::{ChannelControl, ChannelReader, ChannelWriter};
@@ -33,9 +33,19 @@ impl Source for pipe::Receiver {
     }
 }
 
-impl Source for OwnedReadHalf {
+impl Source for tcp::OwnedReadHalf {
     async fn readable(&self) -> io::Result<()> {
-        OwnedReadHalf::readable(self).await
+        Self::readable(self).await
+    }
+
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.try_read_buf(buffer)
+    }
+}
+
+impl Source for unix::OwnedReadHalf {
+    async fn readable(&self) -> io::Result<()> {
+        Self::readable(self).await
     }
 
     fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {

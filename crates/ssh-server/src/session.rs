@@ -14,25 +14,27 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::application::Login;
-use crate::channel::{self, ChannelRequest, Env, ExitSignal, ExitStatus, PtyReq, WindowChange};
+use crate::channel::{self, ChannelRequest, Env, ExitSignal, ExitStatus, PtyReq, WindowChange, X11Req};
 use crate::pump;
+use crate::timeouts::Started;
 use crate::tokio_driver::{Channel, ChannelWriter, Handle, IncomingRequest};
+use crate::visit::Extras;
 
 /// A session that a client has opened. It reads what the client sends to standard input and writes to standard output.
 ///
 /// Dropping it closes the channel.
-#[derive(Debug)]
 pub struct Session {
     channel: Channel,
     login: Arc<Login>,
-    started: Arc<AtomicBool>,
+    started: Arc<Started>,
     environment: Vec<(String, Vec<u8>)>,
+    extras: Arc<dyn Extras>,
+    has_display: bool,
 }
 
 /// What a client asks of a session.
@@ -82,7 +84,7 @@ pub struct Start {
     /// Whether the login's forced command took the place of what the client asked for.
     pub is_forced: bool,
     reply: IncomingRequest,
-    started: Arc<AtomicBool>,
+    started: Arc<Started>,
 }
 
 /// What can be started in a session.
@@ -110,7 +112,11 @@ impl Program {
 impl Start {
     /// Agrees: from now on the session is the program's. No other can be started in it.
     pub fn accept(self) {
-        self.started.store(true, Ordering::Relaxed);
+        match &self.program {
+            Program::Shell => self.started.set("shell"),
+            Program::Command(_) => self.started.set("command"),
+            Program::Subsystem(name) => self.started.set(&format!("subsystem:{name}")),
+        }
         self.reply.accept();
     }
 
@@ -121,13 +127,20 @@ impl Start {
 }
 
 impl Session {
-    pub(crate) fn new(channel: Channel, login: Arc<Login>) -> Self {
+    pub(crate) fn new(channel: Channel, login: Arc<Login>, extras: Arc<dyn Extras>) -> Self {
         Self {
             channel,
             login,
             started: Arc::default(),
             environment: Vec::new(),
+            extras,
+            has_display: false,
         }
+    }
+
+    /// Says what was started in the session, even when the session is gone.
+    pub(crate) fn started(&self) -> Arc<Started> {
+        Arc::clone(&self.started)
     }
 
     /// Who opened the session.
@@ -153,9 +166,36 @@ impl Session {
     pub async fn next(&mut self) -> Option<Request> {
         loop {
             let reply = self.channel.next_request().await?;
-            if let Some(request) = self.request(reply) {
-                return Some(request);
+            match reply.request().clone() {
+                ChannelRequest::AuthAgentReq => self.lead_to_agent(reply).await,
+                ChannelRequest::X11Req(wanted) => self.make_display(&wanted, reply).await,
+                _ => {
+                    if let Some(request) = self.request(reply) {
+                        return Some(request);
+                    }
+                }
             }
+        }
+    }
+
+    async fn lead_to_agent(&mut self, reply: IncomingRequest) {
+        if let Some(agent) = self.extras.agent().await {
+            self.set_variable("SSH_AUTH_SOCK", agent.path().as_os_str().as_encoded_bytes());
+            reply.accept();
+        }
+    }
+
+    async fn make_display(&mut self, wanted: &X11Req, reply: IncomingRequest) {
+        // A session has one display.
+        if self.has_display {
+            return;
+        }
+        if let Some(display) = self.extras.display(wanted).await {
+            self.has_display = true;
+            for (name, value) in display.environment() {
+                self.set_variable(name, value);
+            }
+            reply.accept();
         }
     }
 
@@ -175,7 +215,7 @@ impl Session {
     }
 
     fn start(&self, asked: Program, reply: IncomingRequest) -> Option<Request> {
-        if self.started.load(Ordering::Relaxed) {
+        if self.started.is_set() {
             return None;
         }
         let (program, original_command, is_forced) = match &self.login.permissions.forced_command {
@@ -229,6 +269,15 @@ impl Session {
     /// Ends the session as a program ends that a signal killed; `name` is without `SIG`.
     pub fn exit_by_signal(mut self, name: &str) {
         pump::finish(self.channel.control(), ExitSignal::new(name).into());
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("channel", &self.channel)
+            .field("login", &self.login)
+            .finish_non_exhaustive()
     }
 }
 

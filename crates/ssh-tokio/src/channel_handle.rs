@@ -11,7 +11,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use crate::wire::bytes::{Buf, Bytes};
@@ -153,6 +153,13 @@ impl Channel {
     /// Waits until both sides have closed the channel, or the connection is over.
     pub async fn closed(&mut self) {
         self.control.closed().await;
+    }
+
+    /// A look at the channel from outside, which does not keep it open.
+    pub fn watch(&self) -> ChannelWatch {
+        ChannelWatch {
+            link: Arc::downgrade(&self.control.link),
+        }
     }
 
     /// Everything apart.
@@ -415,6 +422,34 @@ impl ChannelControl {
     pub async fn closed(&mut self) {
         let id = self.link.id;
         poll_fn(|cx| self.link.with(|state| state.poll_closed(id, cx))).await;
+    }
+}
+
+/// A look at a channel from outside: whether anything moves, and a way to end it. It does not keep the channel open.
+#[derive(Clone)]
+pub struct ChannelWatch {
+    link: Weak<Link>,
+}
+
+impl ChannelWatch {
+    /// How many bytes the channel has moved so far, in both directions and all streams; `None` when nobody holds the
+    /// channel any more. Bytes count when they are read here, and when they are sealed for the peer.
+    pub fn moved(&self) -> Option<u64> {
+        let link = self.link.upgrade()?;
+        link.with(|state| state.slots.get(&link.id).map(|slot| slot.moved))
+    }
+
+    /// Closes the channel in both directions, as [`ChannelControl::close`] does.
+    pub fn close(&self) {
+        if let Some(link) = self.link.upgrade() {
+            link.with_waking(|state, wakes| state.close(link.id, wakes));
+        }
+    }
+}
+
+impl std::fmt::Debug for ChannelWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChannelWatch").finish_non_exhaustive()
     }
 }
 

@@ -35,7 +35,7 @@ mod shared;
 pub mod terminal;
 
 pub use channel_handle::{
-    Channel, ChannelControl, ChannelReader, ChannelWriter, IncomingRequest, Parts, PendingReply,
+    Channel, ChannelControl, ChannelReader, ChannelWatch, ChannelWriter, IncomingRequest, Parts, PendingReply,
 };
 pub use driver::{Config, Driver, READ_STOP_BYTES, start};
 pub use error::{ChannelError, Error, OpenError, PingError};

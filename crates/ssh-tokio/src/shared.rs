@@ -104,6 +104,8 @@ pub(crate) struct Slot {
     pub(crate) replies: VecDeque<oneshot::Sender<bool>>,
     pub(crate) data_readers: Readers,
     pub(crate) stderr_readers: Readers,
+    /// Bytes that were read and sealed.
+    pub(crate) moved: u64,
 }
 
 /// How many readers a stream has. When the last one is dropped, what arrives is thrown away: the window is shared with
@@ -181,7 +183,14 @@ impl Slot {
             replies: VecDeque::new(),
             data_readers: Readers::default(),
             stderr_readers: Readers::default(),
+            moved: 0,
         }
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.moved = self
+            .moved
+            .saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     fn readers(&mut self, stream: Stream) -> &mut Readers {
@@ -295,7 +304,12 @@ impl State {
         }
         match self.connection.write(id, stream, data) {
             Ok(0) => {}
-            Ok(count) => return Poll::Ready(Ok(count)),
+            Ok(count) => {
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.count(count);
+                }
+                return Poll::Ready(Ok(count));
+            }
             Err(misuse) => return Poll::Ready(Err(ChannelError::from(misuse).into())),
         }
         // The connection knows what is missing (credit of the peer, room in the outbox, the channel's turn) and says
@@ -316,6 +330,9 @@ impl State {
     ) -> Poll<Result<Option<Bytes>, ChannelError>> {
         // What came before the end is still read after it.
         if let Some(chunk) = self.connection.read(id, stream, max) {
+            if let Some(slot) = self.slots.get_mut(&id) {
+                slot.count(chunk.len());
+            }
             return Poll::Ready(Ok(Some(chunk)));
         }
         let ended = self.ended.clone();

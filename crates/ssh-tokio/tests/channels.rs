@@ -453,3 +453,20 @@ async fn what_may_wait_changes_while_the_connection_lives() {
     let reason = refusal(waited).await;
     assert_eq!(reason, OpenFailureReason::ADMINISTRATIVELY_PROHIBITED);
 }
+
+#[tokio::test]
+async fn a_watch_sees_what_moves_and_ends_the_channel_without_holding_it() {
+    let pair = pair(Options::default()).await;
+    let (mut ours, mut theirs) = channel(&pair).await;
+    let (near, far) = (ours.watch(), theirs.watch());
+    assert_eq!((near.moved(), far.moved()), (Some(0), Some(0)));
+    ours.write_all(b"abc").await.unwrap();
+    theirs.read_exact(&mut [0; 3]).await.unwrap();
+    theirs.write_all(b"de").await.unwrap();
+    ours.read_exact(&mut [0; 2]).await.unwrap();
+    assert_eq!((near.moved(), far.moved()), (Some(5), Some(5)));
+    near.close();
+    assert_eq!(theirs.read(&mut [0]).await.unwrap(), 0);
+    drop((ours, theirs));
+    assert_eq!((near.moved(), far.moved()), (None, None));
+}

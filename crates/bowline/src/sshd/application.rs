@@ -1,12 +1,16 @@
 //! What the server lets people do: log in as the user who started it, run programs, move files, connect onwards.
 
+use std::path::Path;
+
+use ssh_server::channel::X11Req;
 use ssh_server::filesystem::Local;
 use ssh_server::keys::PublicKey;
 use ssh_server::{
-    AcceptEnvironment, Account, Application, AuthorizedKeysFiles, Candidate, Decision, Destination, Forward,
-    Login, Permissions, Programs, Services, Session, Target,
+    AcceptEnvironment, Account, Application, AuthorizedKeysFiles, Candidate, Decision, DisplayPolicy,
+    Forward, Listen, ListenSocket, ListenTarget, Login, Permissions, Programs, Services, Session, Target,
 };
 
+use super::forwarding::Forwarding;
 use super::options::Options;
 use super::password;
 
@@ -17,7 +21,7 @@ pub(super) struct LoginServer {
     services: Services,
     /// What the configuration lays on every login, whatever its key says.
     permissions: Permissions,
-    forwards: bool,
+    forwarding: Forwarding,
 }
 
 impl LoginServer {
@@ -46,15 +50,13 @@ impl LoginServer {
         if let Some(line) = options.force_command.as_deref().filter(|line| *line != "none") {
             permissions = permissions.with_forced_command(line);
         }
-        permissions.permit_open = permit_open(options)?;
         permissions.terminal = options.permit_tty.unwrap_or(true);
-        let forwards = options.allow_tcp_forwarding.unwrap_or(true);
         Ok(Self {
             account,
             keys,
             services,
             permissions,
-            forwards,
+            forwarding: Forwarding::new(options)?,
         })
     }
 
@@ -68,22 +70,6 @@ impl LoginServer {
         }
         own.terminal &= self.permissions.terminal;
         Decision::Accept(own)
-    }
-}
-
-/// `PermitOpen`: `any` leaves everything open, `none` nothing.
-fn permit_open(options: &Options) -> Result<Option<Vec<Destination>>, String> {
-    match options.permit_open.as_deref() {
-        None => Ok(None),
-        Some([word]) if word.eq_ignore_ascii_case("any") => Ok(None),
-        Some([word]) if word.eq_ignore_ascii_case("none") => Ok(Some(Vec::new())),
-        Some(words) => {
-            let read = |word: &String| {
-                word.parse()
-                    .map_err(|error| format!("PermitOpen {word}: {error}"))
-            };
-            words.iter().map(read).collect::<Result<Vec<_>, _>>().map(Some)
-        }
     }
 }
 
@@ -107,11 +93,26 @@ impl Application for LoginServer {
     }
 
     async fn direct_tcpip(&self, _login: &Login, target: &Target) -> Forward {
-        let allowed = self.forwards && self.permissions.may_open(&target.host, target.port);
-        if allowed {
-            Forward::Connect
-        } else {
-            Forward::Refuse
-        }
+        Forward::connect_if(self.forwarding.may_connect(target))
+    }
+
+    async fn direct_streamlocal(&self, _login: &Login, _path: &Path) -> Forward {
+        Forward::connect_if(self.forwarding.may_connect_to_sockets())
+    }
+
+    async fn tcpip_forward(&self, _login: &Login, wanted: &ListenTarget) -> Listen {
+        self.forwarding.listen(wanted)
+    }
+
+    async fn streamlocal_forward(&self, _login: &Login, _path: &Path) -> ListenSocket {
+        self.forwarding.listen_socket()
+    }
+
+    async fn agent_forwarding(&self, _login: &Login) -> bool {
+        self.forwarding.agent()
+    }
+
+    async fn x11(&self, _login: &Login, _wanted: &X11Req) -> Option<DisplayPolicy> {
+        self.forwarding.display()
     }
 }

@@ -3,6 +3,7 @@
 mod application;
 mod arguments;
 mod background;
+mod forwarding;
 mod options;
 mod password;
 mod threads;
@@ -266,6 +267,10 @@ fn limits(options: &Options) -> Limits {
     if let Some(most) = options.max_sessions {
         limits.max_sessions = usize::try_from(most).unwrap_or(usize::MAX);
     }
+    if let Some(timeouts) = &options.channel_timeout {
+        limits.channel_timeouts = timeouts.clone();
+    }
+    limits.unused_connection_time = options.unused_connection_timeout.flatten();
     limits
 }
 

@@ -7,11 +7,11 @@ use ssh_client::config_file::{
     version_addendum, yes_no,
 };
 use ssh_client::kex::{Preferences, Preset, nearest};
-use ssh_server::MaxStartups;
+use ssh_server::{ChannelTimeouts, GatewayPorts, MaxStartups};
 
 use super::values::{
-    bits, compression, count, extend, files, first, local_forwarding, max_startups, port, preset, set_env,
-    subsystem, text,
+    Directions, bits, channel_timeouts, compression, count, directions, display, extend, files, first,
+    gateway_ports, mask, max_startups, port, preset, set_env, subsystem, text, time_or_none,
 };
 
 /// Settings of the server; `None` and empty lists are what nobody has set. The first value set stays.
@@ -19,13 +19,18 @@ use super::values::{
 pub(crate) struct Options {
     pub(crate) accept_env: Vec<String>,
     pub(crate) algorithm_preset: Option<Preset>,
-    pub(crate) allow_tcp_forwarding: Option<bool>,
+    pub(crate) allow_agent_forwarding: Option<bool>,
+    pub(crate) allow_stream_local_forwarding: Option<Directions>,
+    pub(crate) allow_tcp_forwarding: Option<Directions>,
     pub(crate) authorized_keys_files: Option<Vec<String>>,
+    pub(crate) channel_timeout: Option<ChannelTimeouts>,
     pub(crate) ciphers: Option<String>,
     pub(crate) client_alive_count_max: Option<u32>,
     pub(crate) client_alive_interval: Option<Duration>,
     pub(crate) compression: Option<bool>,
+    pub(crate) disable_forwarding: Option<bool>,
     pub(crate) force_command: Option<String>,
+    pub(crate) gateway_ports: Option<GatewayPorts>,
     pub(crate) host_key_algorithms: Option<String>,
     pub(crate) host_certificates: Vec<String>,
     pub(crate) host_keys: Vec<String>,
@@ -39,6 +44,7 @@ pub(crate) struct Options {
     pub(crate) max_startups: Option<MaxStartups>,
     pub(crate) moduli_file: Option<String>,
     pub(crate) password_authentication: Option<bool>,
+    pub(crate) permit_listen: Option<Vec<String>>,
     pub(crate) permit_open: Option<Vec<String>>,
     pub(crate) permit_tty: Option<bool>,
     pub(crate) ports: Vec<u16>,
@@ -46,10 +52,16 @@ pub(crate) struct Options {
     pub(crate) rekey_limit: Option<RekeyLimit>,
     pub(crate) required_rsa_size: Option<usize>,
     pub(crate) set_env: Option<Vec<(String, String)>>,
+    pub(crate) stream_local_bind_mask: Option<u32>,
+    pub(crate) stream_local_bind_unlink: Option<bool>,
     pub(crate) strict_modes: Option<bool>,
     pub(crate) tcp_keep_alive: Option<bool>,
     pub(crate) subsystems: Vec<(String, String)>,
+    pub(crate) unused_connection_timeout: Option<Option<Duration>>,
     pub(crate) version_addendum: Option<String>,
+    pub(crate) x11_display_offset: Option<u16>,
+    pub(crate) x11_forwarding: Option<bool>,
+    pub(crate) x11_use_localhost: Option<bool>,
 }
 
 type Setter = fn(&mut Options, &[String]) -> Result<(), ValueError>;
@@ -63,11 +75,22 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     ("AlgorithmPreset", 1, |to, from| {
         first(&mut to.algorithm_preset, from, preset)
     }),
+    ("AllowAgentForwarding", 1, |to, from| {
+        first(&mut to.allow_agent_forwarding, from, yes_no)
+    }),
+    ("AllowStreamLocalForwarding", 1, |to, from| {
+        first(&mut to.allow_stream_local_forwarding, from, directions)
+    }),
     ("AllowTcpForwarding", 1, |to, from| {
-        first(&mut to.allow_tcp_forwarding, from, local_forwarding)
+        first(&mut to.allow_tcp_forwarding, from, directions)
     }),
     ("AuthorizedKeysFile", usize::MAX, |to, from| {
         files(&mut to.authorized_keys_files, from)
+    }),
+    ("ChannelTimeout", usize::MAX, |to, from| {
+        let timeouts = channel_timeouts(from)?;
+        to.channel_timeout.get_or_insert(timeouts);
+        Ok(())
     }),
     ("Ciphers", 1, |to, from| {
         first(&mut to.ciphers, from, |list| {
@@ -83,9 +106,15 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     ("Compression", 1, |to, from| {
         first(&mut to.compression, from, compression)
     }),
+    ("DisableForwarding", 1, |to, from| {
+        first(&mut to.disable_forwarding, from, yes_no)
+    }),
     ("ForceCommand", usize::MAX, |to, from| {
         to.force_command.get_or_insert_with(|| from.join(" "));
         Ok(())
+    }),
+    ("GatewayPorts", 1, |to, from| {
+        first(&mut to.gateway_ports, from, gateway_ports)
     }),
     ("HostCertificate", 1, |to, from| {
         extend(&mut to.host_certificates, from)
@@ -128,6 +157,10 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     ("PasswordAuthentication", 1, |to, from| {
         first(&mut to.password_authentication, from, yes_no)
     }),
+    ("PermitListen", usize::MAX, |to, from| {
+        to.permit_listen.get_or_insert_with(|| from.to_vec());
+        Ok(())
+    }),
     ("PermitOpen", usize::MAX, |to, from| {
         to.permit_open.get_or_insert_with(|| from.to_vec());
         Ok(())
@@ -150,6 +183,12 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
         first(&mut to.required_rsa_size, from, bits)
     }),
     ("SetEnv", usize::MAX, |to, from| set_env(&mut to.set_env, from)),
+    ("StreamLocalBindMask", 1, |to, from| {
+        first(&mut to.stream_local_bind_mask, from, mask)
+    }),
+    ("StreamLocalBindUnlink", 1, |to, from| {
+        first(&mut to.stream_local_bind_unlink, from, yes_no)
+    }),
     ("StrictModes", 1, |to, from| {
         first(&mut to.strict_modes, from, yes_no)
     }),
@@ -159,10 +198,22 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
     ("TCPKeepAlive", 1, |to, from| {
         first(&mut to.tcp_keep_alive, from, yes_no)
     }),
+    ("UnusedConnectionTimeout", 1, |to, from| {
+        first(&mut to.unused_connection_timeout, from, time_or_none)
+    }),
     ("VersionAddendum", usize::MAX, |to, from| {
         let text = version_addendum(from)?;
         to.version_addendum.get_or_insert(text);
         Ok(())
+    }),
+    ("X11DisplayOffset", 1, |to, from| {
+        first(&mut to.x11_display_offset, from, display)
+    }),
+    ("X11Forwarding", 1, |to, from| {
+        first(&mut to.x11_forwarding, from, yes_no)
+    }),
+    ("X11UseLocalhost", 1, |to, from| {
+        first(&mut to.x11_use_localhost, from, yes_no)
     }),
 ];
 
@@ -238,6 +289,45 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_forwarded_is_read() {
+        let options = applied(
+            "AllowTcpForwarding local\nAllowStreamLocalForwarding remote\nGatewayPorts clientspecified\nDisableForwarding no\n\
+             StreamLocalBindMask 0117\nStreamLocalBindUnlink yes\nX11DisplayOffset 20\nX11UseLocalhost no\n\
+             ChannelTimeout session:*=5m direct-tcpip=30\nUnusedConnectionTimeout 1h\nPermitListen 8080 localhost:*\n",
+        )
+        .unwrap();
+        let local = Directions {
+            local: true,
+            remote: false,
+        };
+        let remote = Directions {
+            local: false,
+            remote: true,
+        };
+        assert_eq!(options.allow_tcp_forwarding, Some(local));
+        assert_eq!(options.allow_stream_local_forwarding, Some(remote));
+        assert_eq!(options.gateway_ports, Some(GatewayPorts::ClientSpecified));
+        assert_eq!(options.disable_forwarding, Some(false));
+        assert_eq!(options.stream_local_bind_mask, Some(0o117));
+        assert_eq!(options.stream_local_bind_unlink, Some(true));
+        assert_eq!(
+            (options.x11_display_offset, options.x11_use_localhost),
+            (Some(20), Some(false))
+        );
+        let timeouts = options.channel_timeout.unwrap();
+        assert_eq!(timeouts.of("session:shell"), Some(Duration::from_secs(300)));
+        assert_eq!(timeouts.of("direct-tcpip"), Some(Duration::from_secs(30)));
+        assert_eq!(
+            options.unused_connection_timeout,
+            Some(Some(Duration::from_secs(3600)))
+        );
+        assert_eq!(options.permit_listen.unwrap(), ["8080", "localhost:*"]);
+        let none = applied("UnusedConnectionTimeout none\nChannelTimeout none\n").unwrap();
+        assert_eq!(none.unused_connection_timeout, Some(None));
+        assert!(none.channel_timeout.unwrap().is_empty());
+    }
+
+    #[test]
     fn compression_is_yes_delayed_or_no() {
         for (text, expected) in [("yes", true), ("delayed", true), ("no", false)] {
             let options = applied(&format!("Compression {text}\n")).unwrap();
@@ -273,6 +363,22 @@ mod tests {
             (
                 "AlgorithmPreset everything",
                 "sshd_config line 1: AlgorithmPreset: \"everything\" is not narrow, wide or legacy",
+            ),
+            (
+                "AllowTcpForwarding both",
+                "sshd_config line 1: AllowTcpForwarding: \"both\" is not yes, no, all, local or remote",
+            ),
+            (
+                "GatewayPorts maybe",
+                "sshd_config line 1: GatewayPorts: \"maybe\" is not yes, no or clientspecified",
+            ),
+            (
+                "StreamLocalBindMask 1000",
+                "sshd_config line 1: StreamLocalBindMask: \"1000\" is not an octal mask from 0 to 0777",
+            ),
+            (
+                "ChannelTimeout session:shell",
+                "sshd_config line 1: ChannelTimeout: \"session:shell\" is not a type of channels, = and a time",
             ),
             (
                 "MaxStartups 10:0:5",

@@ -1,9 +1,11 @@
 //! How the values of sshd_config(5) are read, and where they go. What both programs read alike is
 //! [`ssh_client::config_file`].
 
-use ssh_client::config_file::ValueError;
+use std::time::Duration;
+
+use ssh_client::config_file::{ValueError, seconds};
 use ssh_client::kex::Preset;
-use ssh_server::MaxStartups;
+use ssh_server::{ChannelTimeouts, GatewayPorts, MaxStartups};
 
 pub(super) fn first<T>(
     place: &mut Option<T>,
@@ -78,13 +80,78 @@ pub(super) fn port(value: &str) -> Result<u16, ValueError> {
     value.parse().map_err(|_| wrong(value, "a port from 0 to 65535"))
 }
 
-/// Of the directions OpenSSH tells apart, this server has the local one alone so far.
-pub(super) fn local_forwarding(value: &str) -> Result<bool, ValueError> {
+/// The directions in which something may be forwarded, as seen from the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Directions {
+    /// The client listens, the server connects.
+    pub(crate) local: bool,
+    /// The server listens, the client connects.
+    pub(crate) remote: bool,
+}
+
+impl Directions {
+    /// Both: what nobody has forbidden.
+    pub(crate) const ALL: Self = Self {
+        local: true,
+        remote: true,
+    };
+}
+
+pub(super) fn directions(value: &str) -> Result<Directions, ValueError> {
+    let (local, remote) = match value.to_ascii_lowercase().as_str() {
+        "yes" | "all" => (true, true),
+        "no" => (false, false),
+        "local" => (true, false),
+        "remote" => (false, true),
+        _ => return Err(wrong(value, "yes, no, all, local or remote")),
+    };
+    Ok(Directions { local, remote })
+}
+
+pub(super) fn gateway_ports(value: &str) -> Result<GatewayPorts, ValueError> {
     match value.to_ascii_lowercase().as_str() {
-        "yes" | "all" | "local" => Ok(true),
-        "no" | "remote" => Ok(false),
-        _ => Err(wrong(value, "yes, no, all, local or remote")),
+        "no" => Ok(GatewayPorts::No),
+        "yes" => Ok(GatewayPorts::Yes),
+        "clientspecified" => Ok(GatewayPorts::ClientSpecified),
+        _ => Err(wrong(value, "yes, no or clientspecified")),
     }
+}
+
+/// A mask of file modes, in octal digits.
+pub(super) fn mask(value: &str) -> Result<u32, ValueError> {
+    u32::from_str_radix(value, 8)
+        .ok()
+        .filter(|mask| *mask <= 0o777 && value.bytes().all(|byte| byte.is_ascii_digit()))
+        .ok_or_else(|| wrong(value, "an octal mask from 0 to 0777"))
+}
+
+pub(super) fn display(value: &str) -> Result<u16, ValueError> {
+    value.parse().map_err(|_| wrong(value, "the number of a display"))
+}
+
+/// `none`, or a time; 0 is none too.
+pub(super) fn time_or_none(value: &str) -> Result<Option<Duration>, ValueError> {
+    if value.eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
+    seconds(value).map(|time| Some(time).filter(|time| !time.is_zero()))
+}
+
+/// `type=time …`, or `none`.
+pub(super) fn channel_timeouts(arguments: &[String]) -> Result<ChannelTimeouts, ValueError> {
+    if let [only] = arguments
+        && only.eq_ignore_ascii_case("none")
+    {
+        return Ok(ChannelTimeouts::default());
+    }
+    let mut timeouts = ChannelTimeouts::default();
+    for argument in arguments {
+        match argument.split_once('=') {
+            Some((kind, time)) if !kind.is_empty() => timeouts = timeouts.with(kind, seconds(time)?),
+            _ => return Err(wrong(argument, "a type of channels, = and a time")),
+        }
+    }
+    Ok(timeouts)
 }
 
 /// `delayed` is what `yes` has come to mean: compression begins after login, or not at all.

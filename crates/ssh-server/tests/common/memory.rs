@@ -33,7 +33,11 @@ where
 {
     let session = log_in(&mut stream, user, proof).await?;
     let connection = Connection::new(session, channel::Config::default());
-    let (handle, driver) = tokio_driver::start(connection, stream, tokio_driver::Config::default());
+    let config = tokio_driver::Config {
+        incoming: 16,
+        ..tokio_driver::Config::default()
+    };
+    let (handle, driver) = tokio_driver::start(connection, stream, config);
     tokio::spawn(driver);
     Some(handle)
 }

@@ -6,6 +6,7 @@
     reason = "each test binary uses its own part of this module"
 )]
 
+pub mod forwarding;
 pub mod memory;
 
 use std::fs;

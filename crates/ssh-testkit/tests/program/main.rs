@@ -9,6 +9,7 @@
 //!  session, stdio_forward   bowline ssh: variables, terminals, the background, -W
 //!  sftp     bowline sftp ──▶ OpenSSH's sshd, bowline sshd
 //!  sshd     OpenSSH's ssh and sftp ──▶ bowline sshd
+//!  sshd_forwarding   what OpenSSH's ssh may forward through bowline sshd, and each setting about it
 //!  audit    ssh-audit ──▶ bowline sshd
 //!  keygen   bowline keygen ⇄ ssh-keygen
 //!  errors   what is said when something is wrong
@@ -47,6 +48,7 @@ mod session;
 mod sftp;
 mod ssh;
 mod sshd;
+mod sshd_forwarding;
 mod sshd_sessions;
 mod sshd_settings;
 mod stdio_forward;

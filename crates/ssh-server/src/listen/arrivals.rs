@@ -1,0 +1,97 @@
+//! What connects to a socket of the server becomes a channel that the server opens to the client.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::bind::{Arrival, Listener};
+use crate::channel::ChannelType;
+use crate::forward::Stream;
+use crate::places::{Kind, Place, Places};
+use crate::timeouts::ChannelTimeouts;
+use crate::tokio_driver::Handle;
+
+/// The way to the client, and how much may go along it.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) handle: Handle,
+    pub(crate) places: Places,
+    pub(crate) timeouts: ChannelTimeouts,
+}
+
+/// What connections are for.
+pub(crate) struct Purpose {
+    /// The channel that one becomes.
+    pub(crate) channel: Box<dyn Fn(&Arrival) -> ChannelType + Send + Sync>,
+    /// What its inactivity is called ([`ChannelTimeouts`]).
+    pub(crate) timeout: &'static str,
+    /// Whether one connection is all there will be.
+    pub(crate) single: bool,
+    /// Whether only programs of the user this process runs as, and root's, may connect.
+    pub(crate) own_user_only: bool,
+}
+
+/// Leads what arrives to the client until `over` is, and what has arrived until its own end. Nothing is left when the
+/// connection has ended.
+pub(crate) async fn lead(
+    listener: Listener,
+    purpose: Purpose,
+    client: Client,
+    over: impl Future<Output = ()>,
+) {
+    let mut tasks = JoinSet::new();
+    let mut over = std::pin::pin!(over);
+    loop {
+        tokio::select! {
+            arrived = listener.accept() => match arrived {
+                Ok(arrival) => {
+                    // More than may be: whoever connected finds the door closed.
+                    let Some(place) = client.places.take(Kind::Forward) else { continue };
+                    if purpose.own_user_only && !is_own(&arrival.stream) {
+                        tracing::warn!("another user's program connected to a user's socket, and was turned away");
+                        continue;
+                    }
+                    let channel = (purpose.channel)(&arrival);
+                    tasks.spawn(pass_on(arrival, channel, purpose.timeout, place, client.clone()));
+                    if purpose.single {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    // Out of descriptors, as a rule: the connection waits, and so does this.
+                    tracing::warn!(%error, "cannot accept a connection for a client");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
+            Some(_ended) = tasks.join_next() => {}
+            () = &mut over => break,
+            _why = client.handle.closed() => break,
+        }
+    }
+    drop(listener);
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn pass_on(arrival: Arrival, kind: ChannelType, timeout: &str, _place: Place, client: Client) {
+    match client.handle.open(kind).await {
+        Ok(channel) => {
+            let (limit, watch) = (client.timeouts.of(timeout), channel.watch());
+            crate::timeouts::within(limit, watch, arrival.stream.join(channel)).await;
+        }
+        Err(error) => tracing::info!(%error, "the client does not take a connection"),
+    }
+}
+
+/// Whether the program at the other end runs as the user this process runs as, or as root.
+fn is_own(stream: &Stream) -> bool {
+    match stream {
+        Stream::Unix(stream) => stream
+            .peer_cred()
+            .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == rustix::process::geteuid().as_raw()),
+        // Whose a TCP connection is, nobody can tell.
+        Stream::Tcp(_) => false,
+    }
+}
+
+/// How long no connection is accepted after one could not be.
+const PAUSE: Duration = Duration::from_millis(50);

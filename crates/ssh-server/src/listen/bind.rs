@@ -1,0 +1,287 @@
+//! Sockets that listen: TCP on one or two addresses with one port, and files.
+
+use std::fs;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net;
+use std::path::{Path, PathBuf};
+use std::task::Poll;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+
+use super::SocketPolicy;
+use crate::forward::Stream;
+
+/// The sockets of one place where the server listens. Dropped, it listens no more, and a file is gone.
+#[derive(Debug)]
+pub(crate) struct Listener(Vec<Socket>);
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+/// A connection that has come.
+pub(crate) struct Arrival {
+    pub(crate) stream: Stream,
+    /// Where it came from; empty for a Unix socket.
+    pub(crate) originator: String,
+    pub(crate) port: u32,
+}
+
+impl Listener {
+    /// The next connection at any of the sockets.
+    pub(crate) async fn accept(&self) -> io::Result<Arrival> {
+        poll_fn(|cx| {
+            for socket in &self.0 {
+                if let Poll::Ready(arrival) = socket.poll_accept(cx) {
+                    return Poll::Ready(arrival);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Socket {
+    fn poll_accept(&self, cx: &mut std::task::Context<'_>) -> Poll<io::Result<Arrival>> {
+        match self {
+            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, from)| Arrival {
+                stream: Stream::Tcp(stream),
+                originator: from.ip().to_canonical().to_string(),
+                port: from.port().into(),
+            }),
+            Self::Unix(listener, _file) => listener.poll_accept(cx).map_ok(|(stream, _)| Arrival {
+                stream: Stream::Unix(stream),
+                originator: String::new(),
+                port: 0,
+            }),
+        }
+    }
+}
+
+/// Listens at `port` of as many of the addresses as can be had, at least one; says which port it is. Port 0 is one that
+/// is free at all of them.
+///
+/// # Errors
+/// The last address's. With `whole`, that one of them is in use by somebody else.
+pub(crate) fn tcp(addresses: &[IpAddr], port: u16, whole: bool) -> io::Result<(Listener, u16)> {
+    let mut tries = if port == 0 { PORT_TRIES } else { 1 };
+    loop {
+        tries = tries.saturating_sub(1);
+        match tcp_once(addresses, port, whole || port == 0) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+            result => return result,
+        }
+    }
+}
+
+fn tcp_once(addresses: &[IpAddr], mut port: u16, whole: bool) -> io::Result<(Listener, u16)> {
+    let mut sockets = Vec::new();
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match tcp_socket(SocketAddr::new(*address, port)) {
+            Ok(listener) => {
+                port = listener.local_addr()?.port();
+                sockets.push(Socket::Tcp(listener));
+            }
+            // Half of a port would lead some connections to a stranger.
+            Err(error) if whole && error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            // Not every machine has both families.
+            Err(error) => last = error,
+        }
+    }
+    if sockets.is_empty() {
+        Err(last)
+    } else {
+        Ok((Listener(sockets), port))
+    }
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        let socket = TcpSocket::new_v6()?;
+        // The addresses of IPv4 have a socket of their own.
+        sockopt::set_ipv6_v6only(&socket, true)?;
+        socket
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Listens at the Unix socket `path`, made as `policy` says.
+pub(crate) fn unix(path: &Path, policy: SocketPolicy) -> io::Result<Listener> {
+    if policy.unlink {
+        remove_old(path)?;
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let mode = Mode::from_raw_mode(0o666 & !policy.mask);
+    // The file gets the mode of the socket, less this process's own mask: at no time is it more open than it shall be.
+    rustix::fs::fchmod(&socket, mode)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    let file = SocketFile::made(path)?;
+    file.set_mode(mode)?;
+    rustix::net::listen(&socket, BACKLOG.try_into().unwrap_or(i32::MAX))?;
+    let listener = UnixListener::from_std(net::UnixListener::from(socket))?;
+    Ok(Listener(vec![Socket::Unix(listener, file)]))
+}
+
+/// A socket of this user's makes way; anything else stays, and binding says so.
+fn remove_old(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() && is_own(found.uid()) => fs::remove_file(path),
+        _ => Ok(()),
+    }
+}
+
+fn is_own(uid: u32) -> bool {
+    uid == rustix::process::geteuid().as_raw()
+}
+
+/// The file of a socket; dropping it removes the file, if it is still the same.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn made(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            device: found.dev(),
+            inode: found.ino(),
+        })
+    }
+
+    /// Gives the file bits that this process's mask has taken. Whoever else may write to the directory may have put
+    /// something else in the place: only what was made here is changed.
+    fn set_mode(&self, mode: Mode) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::File::from(rustix::fs::open(&self.path, flags, Mode::empty())?);
+        let found = file.metadata()?;
+        let is_same = found.dev() == self.device && found.ino() == self.inode;
+        if !is_same || found.mode() & 0o777 == mode.as_raw_mode() {
+            return Ok(());
+        }
+        let own = PathBuf::from(format!("/proc/self/fd/{}", rustix::fd::AsRawFd::as_raw_fd(&file)));
+        fs::set_permissions(own, fs::Permissions::from_mode(mode.as_raw_mode()))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_same = fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
+        if is_same && let Err(error) = fs::remove_file(&self.path) {
+            tracing::debug!(path = %self.path.display(), %error, "a socket stays behind");
+        }
+    }
+}
+
+/// Connections the system keeps until they are accepted.
+const BACKLOG: u32 = 128;
+/// How often a free port is looked for that is free at every address.
+const PORT_TRIES: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_nobodys_but_the_users_and_goes_with_its_listener() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        for (mask, expected) in [(0o177, 0o600), (0o117, 0o660), (0o111, 0o666), (0o777, 0o000)] {
+            let policy = SocketPolicy { mask, unlink: false };
+            let listener = unix(&path, policy).unwrap();
+            assert_eq!(mode(&path), expected, "{mask:o}");
+            assert!(is_own(fs::symlink_metadata(&path).unwrap().uid()));
+            drop(listener);
+            assert!(!path.exists(), "{mask:o}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_put_in_its_place_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = unix(&path, SocketPolicy::default()).unwrap();
+        fs::rename(&path, folder.path().join("moved")).unwrap();
+        fs::write(&path, "precious").unwrap();
+        drop(listener);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn only_an_old_socket_makes_way_and_only_if_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let unlink = SocketPolicy {
+            unlink: true,
+            ..SocketPolicy::default()
+        };
+        drop(net::UnixListener::bind(&path).unwrap());
+        let refused = unix(&path, SocketPolicy::default()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        assert!(path.exists());
+        drop(unix(&path, unlink).unwrap());
+
+        let target = folder.path().join("target");
+        drop(net::UnixListener::bind(&target).unwrap());
+        symlink(&target, &path).unwrap();
+        assert!(unix(&path, unlink).is_err());
+        assert!(target.exists() && path.exists());
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        assert!(unix(&path, unlink).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+
+        // What belongs to somebody else stays; only root can make such a file here.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::lchown(&target, Some(65534), None).unwrap();
+            assert!(unix(&target, unlink).is_err());
+            assert!(target.exists());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_free_port_is_the_same_at_every_address() {
+        let both: [IpAddr; 2] = ["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
+        let (listener, port) = tcp(&both, 0, false).unwrap();
+        assert_ne!(port, 0);
+        for socket in &listener.0 {
+            let Socket::Tcp(socket) = socket else { panic!() };
+            assert_eq!(socket.local_addr().unwrap().port(), port);
+        }
+        // A port in use is refused at every address, or had at one of them: as is asked for.
+        let (listener, port) = tcp(&both[..1], 0, false).unwrap();
+        assert_eq!(
+            tcp(&both, port, true).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+        assert_eq!(
+            tcp(&both[..1], port, false).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+        drop(listener);
+    }
+}
