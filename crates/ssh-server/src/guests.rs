@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::application::{Application, Login};
 use crate::channel::{ChannelType, OpenFailureReason};
@@ -77,16 +77,16 @@ impl<A: Application> Guests<A> {
             );
         };
         let visit = Arc::clone(&self.visit);
-        let name = open.channel_type().name();
+        let span = tracing::info_span!("channel", kind = open.channel_type().name());
         match open.channel_type().clone() {
             ChannelType::Session => self.open_session(open, place),
-            ChannelType::DirectTcpip(wanted) => self.forward(place, name, async move {
+            ChannelType::DirectTcpip(wanted) => self.forward(place, span, async move {
                 forward::tcpip(&visit, wanted, open).await;
             }),
-            ChannelType::DirectStreamlocal(wanted) => self.forward(place, name, async move {
+            ChannelType::DirectStreamlocal(wanted) => self.forward(place, span, async move {
                 forward::streamlocal(&visit, wanted, open).await;
             }),
-            ChannelType::Tun(wanted) => self.forward(place, name, async move {
+            ChannelType::Tun(wanted) => self.forward(place, span, async move {
                 forward::tun(&visit, wanted, open).await;
             }),
             // No other type may be opened (Config::channels).
@@ -94,8 +94,7 @@ impl<A: Application> Guests<A> {
         }
     }
 
-    fn forward(&mut self, place: Place, kind: &str, work: impl Future<Output = ()> + Send + 'static) {
-        let span = tracing::info_span!("channel", kind);
+    fn forward(&mut self, place: Place, span: Span, work: impl Future<Output = ()> + Send + 'static) {
         let served = async move {
             let _place = place;
             work.await;
