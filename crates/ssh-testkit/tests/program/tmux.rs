@@ -150,14 +150,9 @@ fn saved(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-/// The servers that give terminals.
-fn servers() -> impl Iterator<Item = Peer> {
-    Peer::all().into_iter().filter(|peer| peer.name != "bowline sshd")
-}
-
 #[test]
 fn an_editor_a_resize_and_a_terminal_as_it_was() {
-    for peer in servers() {
+    for peer in Peer::all() {
         let (Some(screen), Some(_)) = (Screen::start(), peers::need("vi")) else {
             return;
         };
@@ -208,7 +203,7 @@ fn an_editor_a_resize_and_a_terminal_as_it_was() {
 
 #[test]
 fn escape_characters_are_for_this_program() {
-    for peer in servers() {
+    for peer in Peer::all() {
         let Some(screen) = Screen::start() else { return };
         screen.line(&format!("stty -g > {}", screen.file("before").display()));
         let log = screen.file("log").display().to_string();
@@ -260,7 +255,7 @@ fn escape_characters_are_for_this_program() {
 
 #[test]
 fn another_escape_character_or_none() {
-    for peer in servers() {
+    for peer in Peer::all() {
         let Some(screen) = Screen::start() else { return };
         log_in(&screen, &peer, &["-e", "none"]);
         screen.line("~.; echo $?");
@@ -276,7 +271,7 @@ fn another_escape_character_or_none() {
 
 #[test]
 fn forwards_are_listed_added_and_taken_away_by_a_line() {
-    for peer in servers() {
+    for peer in Peer::all() {
         let Some(screen) = Screen::start() else { return };
         let (target, first, second) = (crate::echo::start(), free_port(), free_port());
         let local = format!("{first}:127.0.0.1:{target}");
@@ -298,7 +293,12 @@ fn forwards_are_listed_added_and_taken_away_by_a_line() {
                 "Port forwarding failed.",
             ),
             ("-L1".to_owned(), "Bad local forwarding specification."),
-            ("-R0:127.0.0.1:1".to_owned(), "Forwarding port."),
+            // What our own server lets through is for its own tests.
+            if peer.name == "bowline sshd" {
+                ("-KR1".to_owned(), "Unknown port forwarding.")
+            } else {
+                ("-R0:127.0.0.1:1".to_owned(), "Forwarding port.")
+            },
             (format!("-KL{first}"), "Canceled forwarding."),
             ("help".to_owned(), "-KL[bind_address:]port"),
         ] {
