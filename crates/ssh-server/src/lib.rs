@@ -55,6 +55,7 @@
 //! | the client's display | [`Application::x11`], [`DisplayPolicy`] | RFC 4254 §6.3 |
 //! | files | [`filesystem`] | draft-ietf-secsh-filexfer-02, OpenSSH `PROTOCOL` §4 |
 //! | keys that may log in | [`AuthorizedKeysFiles`] | sshd(8) |
+//! | lines from a person at a terminal | [`editor`] | ECMA-48 |
 //! | limits | [`Limits`] | sshd_config(5), `MaxStartups` and its neighbours |
 //!
 //! What is deliberately absent: changing users (programs run as whoever runs the server), devices for tunnels (an
@@ -71,6 +72,7 @@ mod broadcast;
 mod child;
 mod config;
 mod connection;
+pub mod editor;
 mod environment;
 mod error;
 pub mod filesystem;
