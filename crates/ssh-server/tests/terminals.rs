@@ -175,6 +175,32 @@ async fn a_signal_reaches_the_job_of_an_interactive_shell() {
 }
 
 #[tokio::test]
+async fn a_signal_that_came_before_the_close_is_delivered() {
+    let place = Place::new();
+    let handle = handle(&place).await;
+    // Which of both the server would look at first would be a matter of chance: so often nobody is lucky.
+    for (turn, with_terminal) in (0..8).flat_map(|turn| [(turn, false), (turn, true)]) {
+        let told = place.path(&format!("told-{turn}-{with_terminal}"));
+        let mut channel = session(&handle).await;
+        if with_terminal {
+            assert!(asked(&channel, terminal()).await);
+        }
+        // Whoever only sees its output cut off, or is hung up, says nothing.
+        let script = format!(
+            "exec 2>&1; trap 'echo told >{}; exit' USR1; trap '' HUP; yes & wait",
+            told.display()
+        );
+        assert!(asked(&channel, Exec::new(script)).await);
+        let _ = shown(&mut channel, "y").await;
+        // Enough for the window to be full, as a rule: then the server, too, has something that the close ends.
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        channel.send_request(&Signal::new("USR1").into()).unwrap();
+        channel.close();
+        until("the program has heard the signal", || told.exists()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_program_killed_at_its_terminal_is_told_of_by_the_signal() {
     let place = Place::new();
     let handle = handle(&place).await;

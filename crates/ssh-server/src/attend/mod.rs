@@ -6,6 +6,8 @@
 //!   signal        ──▶ the program
 //!   CLOSE, connection gone ──▶ HUP, TERM, KILL (crate::child)
 //! ```
+//!
+//! Requests come first: what the client has asked for before it closed the channel is done before anything ends.
 
 mod pipes;
 mod terminal;
@@ -15,7 +17,7 @@ use std::time::Duration;
 use crate::channel::{ChannelRequest, ExitSignal, ExitStatus};
 use crate::child::{self, Child, Ends, Exit};
 use crate::pump;
-use crate::tokio_driver::{Channel, ChannelControl};
+use crate::tokio_driver::{Channel, ChannelControl, IncomingRequest};
 
 /// Serves a running program. `patience` is what [`Process::hang_up`](crate::child::Process::hang_up) has with it once
 /// the client has gone.
@@ -32,6 +34,15 @@ enum Outcome {
     Ended(std::io::Result<Exit>),
     /// The client has closed the channel, or the connection is gone.
     Left,
+}
+
+/// The next request, if one has come.
+async fn waiting_request(control: &mut ChannelControl) -> Option<IncomingRequest> {
+    tokio::select! {
+        biased;
+        request = control.next_request() => request,
+        () = std::future::ready(()) => None,
+    }
 }
 
 /// Tells the client how its program ended.

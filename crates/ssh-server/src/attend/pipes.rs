@@ -6,7 +6,9 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use super::{Outcome, tell};
+use tokio::task::coop::consume_budget;
+
+use super::{Outcome, tell, waiting_request};
 use crate::channel::ChannelRequest;
 use crate::child::{self, Pipes, Process};
 use crate::pump::{self, Stopped};
@@ -35,13 +37,13 @@ async fn converse(
     control: &mut ChannelControl,
 ) -> Outcome {
     let Pipes {
-        stdin,
+        mut stdin,
         stdout,
         stderr,
     } = ends;
     let mut input = pin!(async {
-        let fed = pump::from_channel(&mut reader, stdin).await;
-        (fed, reader)
+        let fed = pump::from_channel(&mut reader, &mut stdin).await;
+        (fed, reader, stdin)
     });
     let mut leftovers = pin!(pump::discard(leftovers));
     let mut output = pin!(async {
@@ -54,8 +56,19 @@ async fn converse(
     let (mut input_over, mut output_over) = (false, false);
     loop {
         tokio::select! {
-            (fed, reader) = &mut input, if !input_over => {
+            biased;
+            request = control.next_request() => match request {
+                Some(request) => {
+                    signal(process, request);
+                    // Nobody who asks and asks keeps this thread to himself.
+                    consume_budget().await;
+                }
+                None => return Outcome::Left,
+            },
+            (fed, reader, stdin) = &mut input, if !input_over => {
                 input_over = true;
+                signals(process, control).await;
+                drop(stdin);
                 if let Err(Stopped::Local(error)) = fed {
                     // The program wants no more: the client may stop sending, and what still comes is dropped.
                     tracing::debug!(%error, "program closed its standard input");
@@ -68,17 +81,21 @@ async fn converse(
             ended = &mut output, if !output_over => {
                 output_over = true;
                 if let (Err(Stopped::Channel), _) | (_, Err(Stopped::Channel)) = ended {
+                    signals(process, control).await;
                     return Outcome::Left;
                 }
             }
             // Only when all output is out is the program waited for: until then it keeps its number, so that
             // signalling its group is safe, and its status comes after everything it wrote.
             exit = process.exit(), if output_over => return Outcome::Ended(exit),
-            request = control.next_request() => match request {
-                Some(request) => signal(process, request),
-                None => return Outcome::Left,
-            },
         }
+    }
+}
+
+/// Passes on what has come and waits.
+async fn signals(process: &Process, control: &mut ChannelControl) {
+    while let Some(request) = waiting_request(control).await {
+        signal(process, request);
     }
 }
 

@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process_group};
 use tokio::io::AsyncWriteExt;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Outcome, tell};
+use super::{Outcome, tell, waiting_request};
 use crate::channel::{ChannelRequest, WindowChange};
 use crate::child::{self, Process};
 use crate::pty::{Keyboard, Line, Pty, Screen};
@@ -60,11 +61,23 @@ async fn converse(
             return Outcome::Ended(exit);
         }
         tokio::select! {
+            biased;
+            request = control.next_request() => match request {
+                Some(request) => {
+                    answer(&line, process, request);
+                    // Nobody who asks and asks keeps this thread to himself.
+                    consume_budget().await;
+                }
+                None => return Outcome::Left,
+            },
             _typed = &mut input, if !input_over => input_over = true,
             () = &mut leftovers => {}
             ended = &mut output, if !output_over => {
                 output_over = true;
                 if let Err(Stopped::Channel) = ended {
+                    while let Some(request) = waiting_request(control).await {
+                        answer(&line, process, request);
+                    }
                     return Outcome::Left;
                 }
             }
@@ -75,10 +88,6 @@ async fn converse(
                 last_look = Instant::now().checked_add(LAST_OUTPUT).unwrap_or(last_look);
             }
             () = sleep_until(last_look), if exit.is_some() => output_over = true,
-            request = control.next_request() => match request {
-                Some(request) => answer(&line, process, request),
-                None => return Outcome::Left,
-            },
         }
     }
 }
