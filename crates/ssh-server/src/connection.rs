@@ -120,7 +120,8 @@ impl<A: Application> Shared<A> {
         let connection = Connection::new(session, self.config.channels());
         let (handle, driver) = tokio_driver::start(connection, stream, self.config.driver());
         let mut guests = Guests::new(self, login, handle.clone());
-        tokio::join!(driver, guests.attend(&mut stage));
+        // In a place of its own too: who has not logged in has no use for it, and strangers are many.
+        Box::pin(async { tokio::join!(driver, guests.attend(&mut stage)) }).await;
         let why = handle.closed().await;
         drop(handle);
         guests.see_off(&peer).await;
