@@ -2,6 +2,10 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::process::getpgrp;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
 /// A line on standard output. A reader that went away is no error worth a word.
 pub(crate) fn say(line: &str) {
@@ -58,9 +62,36 @@ pub(crate) fn harmless_name(bytes: &[u8]) -> String {
     out
 }
 
+/// The terminal while a secret is asked for on it, with the modes it had before.
+static ASKED_ON: Mutex<Option<(File, Termios)>> = Mutex::new(None);
+
+fn asked_on(terminal: Option<(File, Termios)>) -> Option<(File, Termios)> {
+    let mut place = ASKED_ON.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::replace(&mut *place, terminal)
+}
+
 /// Asks for a secret on the terminal, without echo. `None` when there is no terminal or the user ended the input.
 pub(crate) fn ask_secret(prompt: &str) -> Option<String> {
-    rpassword::prompt_password(prompt).ok()
+    let terminal = File::options().read(true).write(true).open("/dev/tty").ok();
+    asked_on(terminal.and_then(|terminal| {
+        let modes = tcgetattr(&terminal).ok()?;
+        Some((terminal, modes))
+    }));
+    let answer = rpassword::prompt_password(prompt).ok();
+    asked_on(None);
+    answer
+}
+
+/// Gives the terminal its echo back if a secret is being asked for: the program ends, and nobody waits for the answer.
+pub(crate) fn stop_asking() {
+    let Some((mut terminal, modes)) = asked_on(None) else {
+        return;
+    };
+    // In the background the terminal is somebody else's, and who touches it is stopped.
+    if tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp()) {
+        let _ = tcsetattr(&terminal, OptionalActions::Now, &modes);
+        let _ = terminal.write_all(b"\n");
+    }
 }
 
 /// The longest answer, in bytes.

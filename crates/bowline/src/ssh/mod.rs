@@ -34,7 +34,7 @@ use self::guests::Guests;
 use self::interactive::{Ending, Interaction};
 use self::session::{Outputs, Tty};
 use crate::client::{Plan, plan};
-use crate::terminal::{complain, harmless, print, print_error};
+use crate::terminal::{complain, harmless, print, print_error, stop_asking};
 
 /// The exit status for this program's own failures, as in ssh(1).
 const FAILED: u8 = 255;
@@ -75,7 +75,8 @@ fn login(arguments: Arguments, words: &[OsString]) -> Result<u8, String> {
         command,
         lets_go: is_copy.then_some(loud),
     };
-    crate::runtime()?.block_on(async {
+    let runtime = crate::runtime()?;
+    let done = runtime.block_on(async {
         tokio::select! {
             done = async {
                 match &stdio_forward {
@@ -88,7 +89,12 @@ fn login(arguments: Arguments, words: &[OsString]) -> Result<u8, String> {
                 Ok(FAILED)
             }
         }
-    })
+    });
+    // A thread that waits for an answer, for a name's address or for a reader of our output cannot be woken: it is left
+    // behind.
+    stop_asking();
+    runtime.shutdown_background();
+    done
 }
 
 /// What does not go together.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ssh_testkit::peers;
 use ssh_testkit::running::free_port;
 
+use crate::algorithms::{into, openssh};
 use crate::bowline::Peer;
 
 /// A shell in a window of a tmux server of its own, which ends with this value.
@@ -312,5 +313,47 @@ fn forwards_are_listed_added_and_taken_away_by_a_line() {
         screen.line("exit");
         screen.wait("Connection to 127.0.0.1 closed.");
         assert!(!takes(second));
+    }
+}
+
+#[test]
+fn a_question_gives_way_to_a_signal() {
+    let Some(server) = openssh("PasswordAuthentication yes") else {
+        return;
+    };
+    let unknown = "UserKnownHostsFile=/dev/null";
+    for (options, question) in [
+        (
+            &[
+                "-o",
+                "BatchMode=no",
+                "-o",
+                "StrictHostKeyChecking=ask",
+                "-o",
+                unknown,
+            ][..],
+            "(yes/no/[fingerprint])?",
+        ),
+        (
+            &["-o", "BatchMode=no", "-o", "PubkeyAuthentication=no"],
+            "password:",
+        ),
+    ] {
+        let Some(screen) = Screen::start() else { return };
+        screen.line(&format!("stty -g > {}", screen.file("before").display()));
+        let script = screen.file("login");
+        std::fs::write(&script, format!("{}\n", quoted(&into(&server, options)))).unwrap();
+        screen.line(&format!(". {}", script.display()));
+        screen.wait(question);
+        screen.press("C-c");
+        screen.wait_for("the shell after the question", |shown| {
+            shown.trim_end().ends_with("here>")
+        });
+        screen.line("echo status=$?");
+        screen.wait("status=255");
+        let after = screen.file("after");
+        screen.line(&format!("stty -g > {}; echo done=$?", after.display()));
+        screen.wait("done=0");
+        assert_eq!(saved(&screen.file("before")), saved(&after), "{question}");
     }
 }
