@@ -120,10 +120,12 @@ impl Registry {
     async fn hand_over(self: Arc<Self>, open: IncomingOpen, newest: u64) {
         loop {
             let changed = self.changed.notified();
+            // Asked first: what is decided after that is found, or heard of.
+            let has_undecided = self.has_undecided(newest);
             match self.find(open.channel_type()) {
                 Ok(guest) => return give(&guest, open),
                 // Requests that were made later cannot be what it answers.
-                Err(_) if self.has_undecided(newest) => changed.await,
+                Err(_) if has_undecided => changed.await,
                 Err(_) => return refuse_unexpected(open),
             }
         }
