@@ -110,20 +110,18 @@ impl Out {
 /// Writes what a remote stream brings to one of ours, until it ends.
 ///
 /// # Errors
-/// Ours takes no more, and why. The remote stream is read on to its end all the same: the program behind it must not
-/// be held up by our trouble.
+/// Ours takes no more, and why. What the remote stream still brings is thrown away then: its other stream must not be
+/// held up by our trouble.
 pub(crate) async fn drain(mut from: ChannelReader, mut to: Out) -> io::Result<()> {
-    let mut takes_more = true;
     loop {
         let mut block = to.block();
         match from.read_buf(&mut block).await {
-            Ok(0) => break,
-            Ok(_) if takes_more => takes_more = to.write(block).await,
-            Ok(_) => {}
+            Ok(1..) if to.write(block).await => {}
             // The end of the connection is told by whoever waits for the program.
-            Err(_) => break,
+            _ => break,
         }
     }
+    drop(from);
     to.finish().await
 }
 

@@ -152,7 +152,8 @@ impl Work {
         }
         let outputs = Outputs::take()?;
         self.let_go()?;
-        let status = session::attend(process, outputs, null_input).await?;
+        let knows_openssh = client.server_identification().contains("OpenSSH");
+        let status = session::attend(process, outputs, null_input, knows_openssh).await?;
         forwards.drain().await;
         guests.drain().await;
         client.disconnect().await;

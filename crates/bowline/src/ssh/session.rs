@@ -7,6 +7,8 @@ use ssh_client::config_file::{Options, RequestTty, SessionType};
 use ssh_client::terminal::{LocalTerminal, Terminal};
 use ssh_client::{Client, ExitStatus, Process};
 
+use tokio::sync::oneshot;
+
 use super::FAILED;
 use super::environment;
 use super::guests::Guests;
@@ -110,11 +112,13 @@ impl Outputs {
     }
 }
 
-/// Connects the remote program's streams with ours until it has ended and all it said is written.
+/// Connects the remote program's streams with ours until it has ended and all it said is written. A server that
+/// `knows_openssh` can tell it that nobody reads its output any more.
 pub(super) async fn attend(
     process: Process,
     outputs: Outputs,
     null_input: bool,
+    knows_openssh: bool,
 ) -> Result<ExitStatus, String> {
     let Process {
         stdin: remote_in,
@@ -123,7 +127,14 @@ pub(super) async fn attend(
         mut control,
         ..
     } = process;
-    let output = drain(remote_out, outputs.out);
+    let (unread, is_unread) = oneshot::channel();
+    let output = async {
+        let written = drain(remote_out, outputs.out).await;
+        if written.is_err() {
+            let _over_already = unread.send(());
+        }
+        written
+    };
     let errors = drain(remote_err, outputs.err);
     let input = async move {
         if null_input {
@@ -132,7 +143,20 @@ pub(super) async fn attend(
         pump_in(stdin(), remote_in).await
     };
     let input = tokio::spawn(input);
-    let ended = async { control.wait().await.map_err(|error| harmless(&error.to_string())) };
+    let ended = async {
+        tokio::select! {
+            status = control.wait() => return status,
+            Ok(()) = is_unread => {}
+        }
+        // As at the end of a pipe here; a server that does not know the message may let the program run for ever.
+        if knows_openssh {
+            control.output_unread()?;
+        } else {
+            control.close();
+        }
+        control.wait().await
+    };
+    let ended = async { ended.await.map_err(|error| harmless(&error.to_string())) };
     let (status, output, errors) = tokio::join!(ended, output, errors);
     // What a terminal still types belongs to nobody once the program has ended.
     input.abort();

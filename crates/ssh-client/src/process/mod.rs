@@ -157,6 +157,18 @@ impl ProcessControl {
         asked.map_err(|source| self.client.channel_error("break", source))
     }
 
+    /// Tells the server that nobody here reads the program's standard output any more: the program's next write there
+    /// fails, as that to a broken pipe does (OpenSSH `PROTOCOL` §2.1). Servers other than OpenSSH's may not know the
+    /// message.
+    ///
+    /// # Errors
+    /// If the program has ended or the connection is over.
+    pub fn output_unread(&self) -> Result<(), Error> {
+        self.control
+            .send_request(&ChannelRequest::Eow)
+            .map_err(|source| self.client.channel_error("end of write", source))
+    }
+
     /// Closes the channel in both directions: what was not read is gone. Most servers then end the program.
     pub fn close(&self) {
         self.control.close();

@@ -163,3 +163,33 @@ fn a_terminal_can_be_forced_and_refused() {
     );
     assert_eq!(finished.stdout_text(), "not a tty\n");
 }
+
+#[test]
+fn output_that_nobody_reads_ends_the_remote_program_and_not_what_follows_it() {
+    for peer in Peer::all() {
+        let over = peer.file("over");
+        let mut child = peer
+            .client("ssh", &[])
+            .arg(format!("yes; echo over > {over}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = [0; 2];
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"y\n");
+        wait_until("it goes on for ever", || child.try_wait().unwrap().is_some());
+        let finished = child.wait_with_output().unwrap();
+        assert_eq!(finished.status.code(), Some(255), "{}", peer.name);
+        let told = String::from_utf8_lossy(&finished.stderr).into_owned();
+        assert!(
+            told.contains("writing to standard output: "),
+            "{}: {told}",
+            peer.name
+        );
+        if peer.name == "OpenSSH's sshd" {
+            assert!(fs::exists(&over).unwrap(), "the rest of the command was not run");
+        }
+    }
+}
