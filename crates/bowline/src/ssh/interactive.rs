@@ -48,7 +48,11 @@ impl Interaction<'_> {
                 let ended = process.interact_with(self.terminal, |keys| {
                     typed.append(keys);
                     command = escapes.take(&mut typed, keys);
-                    command.map_or(Typed::Send, |_| Typed::Leave)
+                    match command {
+                        None => Typed::Send,
+                        Some(Command::Disconnect) => Typed::Quit,
+                        Some(_) => Typed::Leave,
+                    }
                 });
                 if let Some(status) = ended.await.map_err(|error| harmless(&error.to_string()))? {
                     return Ok(Ending::Program(status));

@@ -4,13 +4,13 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::{Keyboard, LocalTerminal, SizeChanges};
 use crate::error::Error;
 use crate::output::ExitStatus;
 use crate::process::{Process, ProcessControl};
-use crate::tokio_driver::{ChannelReader, ChannelWriter};
+use crate::tokio_driver::ChannelReader;
 
 /// The most keys taken from the terminal at once, in bytes: someone may paste.
 const KEYS_BYTES: usize = 16 * 1024;
@@ -22,6 +22,8 @@ pub enum Typed {
     Send,
     /// They go to the remote program, and then the interaction is over; the program goes on.
     Leave,
+    /// The interaction is over at once. They go nowhere, and neither do those before them that the program has not taken.
+    Quit,
 }
 
 impl Process {
@@ -128,27 +130,45 @@ async fn show(from: &mut ChannelReader, mut to: tokio::fs::File) -> io::Result<(
     Ok(())
 }
 
-/// Everything that is typed, until the terminal ends, the program takes no more, or `keys` breaks off.
+/// Everything that is typed, until the terminal ends, the program takes no more, or `keys` breaks off. Keys are read while
+/// others wait for the program: whoever wants to quit need not wait for one that takes nothing.
 async fn type_on(
     keyboard: &Keyboard,
-    to: &mut ChannelWriter,
+    to: &mut (impl AsyncWrite + Unpin),
     keys: &mut impl FnMut(&mut Vec<u8>) -> Typed,
 ) -> io::Result<ControlFlow<()>> {
     let mut buffer = vec![0; KEYS_BYTES];
+    // Typed and not taken yet.
+    let mut waiting = Vec::new();
     loop {
-        let count = keyboard.read(&mut buffer).await?;
+        let count = tokio::select! {
+            taken = to.write(&waiting), if !waiting.is_empty() => {
+                let Ok(count @ 1..) = taken else {
+                    return Ok(ControlFlow::Continue(()));
+                };
+                waiting.drain(..count);
+                continue;
+            }
+            count = keyboard.read(&mut buffer), if waiting.len() < KEYS_BYTES => count?,
+        };
         if count == 0 {
             // A program that has ended does not need to hear that its input has, too.
-            let _gone = to.shutdown().await;
+            if to.write_all(&waiting).await.is_ok() {
+                let _gone = to.shutdown().await;
+            }
             return Ok(ControlFlow::Continue(()));
         }
         let mut typed = buffer.get(..count).unwrap_or_default().to_vec();
         let then = keys(&mut typed);
-        if to.write_all(&typed).await.is_err() {
-            return Ok(ControlFlow::Continue(()));
-        }
-        if then == Typed::Leave {
+        if then == Typed::Quit {
             return Ok(ControlFlow::Break(()));
+        }
+        waiting.append(&mut typed);
+        if then == Typed::Leave {
+            return Ok(match to.write_all(&waiting).await {
+                Ok(()) => ControlFlow::Break(()),
+                Err(_ended) => ControlFlow::Continue(()),
+            });
         }
     }
 }
@@ -169,5 +189,54 @@ async fn attend(control: &mut ProcessControl, sizes: &mut SizeChanges) -> Result
                 None => terminal_lives = false,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// What the program reads and how it ends, when `letters` are typed one after the other, the next one once the last
+    /// was heard, and `~` and `.` have a meaning.
+    async fn typed(letters: &[u8], room: usize) -> (Vec<u8>, ControlFlow<()>) {
+        let (read, mut hands) = io::pipe().unwrap();
+        let keyboard = Keyboard::new(read.into()).unwrap();
+        let (mut to, mut program) = tokio::io::duplex(room);
+        let mut letters = letters.iter();
+        let mut press = move || match letters.next() {
+            Some(letter) => hands.write_all(&[*letter]).unwrap(),
+            None => hands = io::pipe().unwrap().1,
+        };
+        press();
+        let mut keys = |typed: &mut Vec<u8>| {
+            press();
+            match typed.as_slice() {
+                b"~" => Typed::Quit,
+                b"." => Typed::Leave,
+                _ => Typed::Send,
+            }
+        };
+        let ended = type_on(&keyboard, &mut to, &mut keys).await.unwrap();
+        drop(to);
+        let mut taken = Vec::new();
+        program.read_to_end(&mut taken).await.unwrap();
+        (taken, ended)
+    }
+
+    #[tokio::test]
+    async fn whoever_quits_need_not_wait_for_a_program_that_takes_nothing() {
+        let all = (b"abc.".to_vec(), ControlFlow::Break(()));
+        assert_eq!(typed(b"abc.d", 100).await, all);
+        assert_eq!(
+            typed(b"abc", 100).await,
+            (b"abc".to_vec(), ControlFlow::Continue(()))
+        );
+        let (taken, ended) = typed(b"abc~d", 1).await;
+        assert!(b"a".starts_with(&taken), "{taken:?}");
+        assert_eq!(ended, ControlFlow::Break(()));
     }
 }
