@@ -1,4 +1,5 @@
-//! A login server for whoever starts it: commands, a shell without a terminal, files, and forwards to this machine.
+//! A login server for whoever starts it: commands and shells, with a terminal or without, files, forwards to this machine,
+//! and ports of this machine that lead to the client.
 //!
 //! `cargo run -p ssh-server --example login_server -- 127.0.0.1:2222 host_key_file authorized_keys_file`
 
@@ -9,8 +10,8 @@ use std::error::Error;
 use ssh_server::filesystem::Local;
 use ssh_server::keys::{PrivateKey, PublicKey};
 use ssh_server::{
-    Account, Application, AuthorizedKeysFiles, Candidate, Decision, Destination, Forward, Login, Programs,
-    Server, Services, Session, Target,
+    Account, Application, AuthorizedKeysFiles, Candidate, Decision, Destination, Forward, GatewayPorts,
+    Listen, ListenTarget, Login, Programs, Server, Services, Session, Target,
 };
 
 struct LoginServer {
@@ -39,6 +40,11 @@ impl Application for LoginServer {
         } else {
             Forward::Refuse
         }
+    }
+
+    async fn tcpip_forward(&self, _login: &Login, _wanted: &ListenTarget) -> Listen {
+        // Whatever address the client names: only programs of this machine may connect.
+        Listen::Bind(GatewayPorts::No)
     }
 }
 

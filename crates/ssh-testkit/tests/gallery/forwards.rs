@@ -126,7 +126,7 @@ fn forward() {
 #[test]
 fn remote_forwarding_client() {
     let behind = behind().to_string();
-    for server in Visited::that_listen() {
+    for server in Visited::both() {
         let words = ["0", "127.0.0.1", &behind];
         let mut client = Running::start(&mut server.client("remote_forwarding_client", &words));
         let told = client.says("port ");
@@ -138,7 +138,7 @@ fn remote_forwarding_client() {
 #[test]
 fn remote_forwarding_client2() {
     let behind = behind().to_string();
-    for server in Visited::that_listen() {
+    for server in Visited::both() {
         for (welcome, answer) in [("127.0.0.1", "[hello]\n"), ("192.0.2.1", "")] {
             let words = ["0", "127.0.0.1", &behind, welcome];
             let mut client = Running::start(&mut server.client("remote_forwarding_client2", &words));
@@ -152,7 +152,7 @@ fn remote_forwarding_client2() {
 
 #[test]
 fn listening_client() {
-    for server in Visited::that_listen() {
+    for server in Visited::both() {
         let mut client = Running::start(&mut server.client("listening_client", &["0"]));
         let port = client.says_port("listening on ");
         assert_eq!(talk(port, "hello\n"), "hello\n", "{}", server.name);
@@ -162,7 +162,7 @@ fn listening_client() {
 
 #[test]
 fn stream_listening_client() {
-    for server in Visited::that_listen() {
+    for server in Visited::both() {
         let mut client = Running::start(&mut server.client("stream_listening_client", &["0"]));
         let port = client.says_port("listening on ");
         let much = "much ".repeat(200_000);
@@ -173,7 +173,7 @@ fn stream_listening_client() {
 #[test]
 fn rforward() {
     let behind = behind().to_string();
-    for server in Visited::that_listen() {
+    for server in Visited::both() {
         let mut client = Running::start(&mut server.client("rforward", &["0", "127.0.0.1", &behind]));
         let port = client.says("listening on port ").parse().unwrap();
         assert_eq!(talk(port, "hello\n"), "[hello]\n", "{}", server.name);

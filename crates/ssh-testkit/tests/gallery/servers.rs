@@ -1,12 +1,15 @@
 //! Examples of the server, visited by OpenSSH's client and by asyncssh.
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use ssh_testkit::openssh::{Keys, client_arguments};
 use ssh_testkit::peers;
-use ssh_testkit::running::{Finished, run, run_with};
+use ssh_testkit::running::{Finished, free_port, run, run_with};
 
 use crate::examples::{self, Running};
 
@@ -384,4 +387,71 @@ fn simple_server() {
             "{user} {password}: {refused}"
         );
     }
+}
+
+#[test]
+fn remote_forwarding_server() {
+    let port = free_port();
+    let visit = Visit::start("remote_forwarding_server", &[&port.to_string()]);
+    let ask = |port: u16| {
+        let forward = format!("{port}:127.0.0.1:{}", visit.port);
+        visit.ssh(
+            "guest",
+            &["-N", "-v", "-o", "ExitOnForwardFailure=yes", "-R", &forward],
+            &[],
+        )
+    };
+    let (Some(mut good), Some(mut bad)) = (ask(port), ask(free_port())) else {
+        return;
+    };
+    let refused = run(&mut bad).with_code(255);
+    assert!(
+        refused.stderr_text().contains("remote port forwarding failed"),
+        "{refused}"
+    );
+    let _client = Running::start(good.stderr(Stdio::null()));
+    // What comes to the port goes to the client, and from there to the server itself, which greets.
+    let begin = Instant::now();
+    let greeting = loop {
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
+            let mut greeting = [0; 8];
+            stream.read_exact(&mut greeting).unwrap();
+            break greeting;
+        }
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "nobody listens on {port}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(greeting, *b"SSH-2.0-");
+}
+
+#[test]
+fn direct_server() {
+    echoes("direct_server");
+}
+
+#[test]
+fn stream_direct_server() {
+    echoes("stream_direct_server");
+}
+
+fn echoes(name: &str) {
+    let visit = Visit::start(name, &[]);
+    let through = |place: &str| visit.ssh("guest", &["-W", place], &[]);
+    // No such host is looked for: the application is the host.
+    let (Some(mut good), Some(mut bad)) = (through("nowhere.invalid:7"), through("nowhere.invalid:8")) else {
+        return;
+    };
+    let much = "much ".repeat(500_000);
+    assert_eq!(
+        run_with(&mut good, much.as_str()).with_code(0).stdout_text(),
+        much
+    );
+    let refused = run(&mut bad).with_code(255);
+    assert!(
+        refused.stderr_text().contains("administratively prohibited"),
+        "{refused}"
+    );
 }

@@ -60,11 +60,6 @@ impl Visited {
             .collect()
     }
 
-    /// Those of them that listen for their clients.
-    pub fn that_listen() -> Vec<Self> {
-        Self::openssh(&Arc::new(Keys::make())).into_iter().collect()
-    }
-
     /// The words with which every example of the client begins.
     pub fn words(&self) -> [String; 3] {
         let known_hosts = self.keys.known_hosts("known_hosts", self.port, "host");
