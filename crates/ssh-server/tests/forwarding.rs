@@ -149,13 +149,13 @@ async fn a_port_is_given_back_when_it_is_cancelled_and_connections_stay() {
     let right = cancel("localhost", port);
     assert_eq!(handle.global_request(&right).await.unwrap(), Some(Vec::new()));
     assert_eq!(handle.global_request(&right).await.unwrap(), None, "twice");
-    until("the port is free", || {
-        std::net::TcpStream::connect(("127.0.0.1", port)).is_err()
-    })
-    .await;
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
     is_joined(&mut channel, stream).await;
     // Asked for by number, the answer says nothing more.
     assert_eq!(listen(&handle, "localhost", port).await, Some(Vec::new()));
+    // Given back and asked for in one breath.
+    let both = tokio::join!(handle.global_request(&right), listen(&handle, "localhost", port));
+    assert_eq!((both.0.unwrap(), both.1), (Some(Vec::new()), Some(Vec::new())));
 }
 
 #[tokio::test]
@@ -185,8 +185,14 @@ async fn a_socket_is_the_users_alone_and_leads_to_the_client() {
         .await
         .unwrap();
     assert_eq!(other, None);
-    assert!(handle.global_request(&cancel(&path)).await.unwrap().is_some());
-    until("the socket goes", || !path.exists()).await;
+    let gone = cancel(&path);
+    let both = tokio::join!(handle.global_request(&gone), listen_at(&handle, &path));
+    assert!(
+        both.0.unwrap().is_some() && both.1,
+        "given back and asked for in one breath"
+    );
+    assert!(handle.global_request(&gone).await.unwrap().is_some());
+    assert!(!path.exists());
 
     // What is there already stays; what leads nowhere for certain is not made.
     std::fs::write(&path, "precious").unwrap();

@@ -12,13 +12,18 @@ use std::task::Poll;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::sync::oneshot;
 
 use super::SocketPolicy;
 use crate::forward::Stream;
 
 /// The sockets of one place where the server listens. Dropped, it listens no more, and a file is gone.
 #[derive(Debug)]
-pub(crate) struct Listener(Vec<Socket>);
+pub(crate) struct Listener {
+    sockets: Vec<Socket>,
+    /// Dropped after the sockets: see [`Listener::gone`].
+    listens: Option<oneshot::Sender<()>>,
+}
 
 #[derive(Debug)]
 enum Socket {
@@ -35,10 +40,24 @@ pub(crate) struct Arrival {
 }
 
 impl Listener {
+    fn new(sockets: Vec<Socket>) -> Self {
+        Self {
+            sockets,
+            listens: None,
+        }
+    }
+
+    /// Fails when nothing listens any more, and what was bound is free.
+    pub(crate) fn gone(&mut self) -> oneshot::Receiver<()> {
+        let (listens, gone) = oneshot::channel();
+        self.listens = Some(listens);
+        gone
+    }
+
     /// The next connection at any of the sockets.
     pub(crate) async fn accept(&self) -> io::Result<Arrival> {
         poll_fn(|cx| {
-            for socket in &self.0 {
+            for socket in &self.sockets {
                 if let Poll::Ready(arrival) = socket.poll_accept(cx) {
                     return Poll::Ready(arrival);
                 }
@@ -100,7 +119,7 @@ fn tcp_once(addresses: &[IpAddr], mut port: u16, whole: bool) -> io::Result<(Lis
     if sockets.is_empty() {
         Err(last)
     } else {
-        Ok((Listener(sockets), port))
+        Ok((Listener::new(sockets), port))
     }
 }
 
@@ -133,7 +152,7 @@ pub(crate) fn unix(path: &Path, policy: SocketPolicy) -> io::Result<Listener> {
     file.set_mode(mode)?;
     rustix::net::listen(&socket, BACKLOG.try_into().unwrap_or(i32::MAX))?;
     let listener = UnixListener::from_std(net::UnixListener::from(socket))?;
-    Ok(Listener(vec![Socket::Unix(listener, file)]))
+    Ok(Listener::new(vec![Socket::Unix(listener, file)]))
 }
 
 /// A socket of this user's makes way; anything else stays, and binding says so.
@@ -268,7 +287,7 @@ mod tests {
         let both: [IpAddr; 2] = ["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
         let (listener, port) = tcp(&both, 0, false).unwrap();
         assert_ne!(port, 0);
-        for socket in &listener.0 {
+        for socket in &listener.sockets {
             let Socket::Tcp(socket) = socket else { panic!() };
             assert_eq!(socket.local_addr().unwrap().port(), port);
         }

@@ -63,9 +63,16 @@ pub(crate) async fn attend<A: Application>(
 
 struct Desk<A> {
     visit: Arc<Visit<A>>,
-    /// Dropping an entry ends the listening.
-    open: HashMap<Place, oneshot::Sender<()>>,
+    open: HashMap<Place, Open>,
     tasks: JoinSet<()>,
+}
+
+/// A place that is listened at. Dropped, it is no more, as soon as its task has looked.
+struct Open {
+    /// Ends the listening when it is dropped.
+    kept: oneshot::Sender<()>,
+    /// Fails when it has ended.
+    gone: oneshot::Receiver<()>,
 }
 
 impl<A: Application> Desk<A> {
@@ -88,16 +95,21 @@ impl<A: Application> Desk<A> {
                 None => asked.refuse(),
             },
             GlobalRequest::CancelTcpipForward(what) => {
-                self.cancel(&Place::Tcp(what.address, what.port), asked);
+                self.cancel(&Place::Tcp(what.address, what.port), asked).await;
             }
-            GlobalRequest::CancelStreamlocalForward(what) => self.cancel(&Place::Unix(what.path), asked),
+            GlobalRequest::CancelStreamlocalForward(what) => {
+                self.cancel(&Place::Unix(what.path), asked).await;
+            }
             other => tracing::debug!(peer = %self.visit.login.peer, request = other.name(), "refused"),
         }
     }
 
-    fn cancel(&mut self, place: &Place, asked: IncomingGlobal) {
+    /// Agrees when the place is free: the client's next request may ask for it again.
+    async fn cancel(&mut self, place: &Place, asked: IncomingGlobal) {
         // Connections that have come stay.
-        if self.open.remove(place).is_some() {
+        if let Some(Open { kept, gone }) = self.open.remove(place) {
+            drop(kept);
+            let _gone = gone.await;
             asked.accept(&[]);
         }
     }
@@ -217,9 +229,10 @@ impl<A: Application> Desk<A> {
         }
     }
 
-    fn begin(&mut self, place: Place, listener: Listener, purpose: Purpose) {
-        let (open, cancelled) = oneshot::channel();
-        self.open.insert(place, open);
+    fn begin(&mut self, place: Place, mut listener: Listener, purpose: Purpose) {
+        let (kept, cancelled) = oneshot::channel();
+        let gone = listener.gone();
+        self.open.insert(place, Open { kept, gone });
         let client = self.visit.client();
         self.tasks.spawn(lead(listener, purpose, client, async {
             // Nothing is ever sent: the other end is dropped.
