@@ -11,7 +11,7 @@ use ssh_server::{ChannelTimeouts, GatewayPorts, MaxStartups};
 
 use super::values::{
     Directions, bits, channel_timeouts, compression, count, directions, display, extend, files, first,
-    gateway_ports, mask, max_startups, port, preset, set_env, subsystem, text, time_or_none,
+    gateway_ports, mask, max_startups, port, preset, set_env, subsystem, text, time_or_none, tunnel,
 };
 
 /// Settings of the server; `None` and empty lists are what nobody has set. The first value set stays.
@@ -166,6 +166,7 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
         Ok(())
     }),
     ("PermitTTY", 1, |to, from| first(&mut to.permit_tty, from, yes_no)),
+    ("PermitTunnel", 1, |_to, from| first(&mut None, from, tunnel)),
     ("Port", 1, |to, from| {
         to.ports
             .push(port(from.first().map(String::as_str).unwrap_or_default())?);
@@ -293,7 +294,7 @@ mod tests {
         let options = applied(
             "AllowTcpForwarding local\nAllowStreamLocalForwarding remote\nGatewayPorts clientspecified\nDisableForwarding no\n\
              StreamLocalBindMask 0117\nStreamLocalBindUnlink yes\nX11DisplayOffset 20\nX11UseLocalhost no\n\
-             ChannelTimeout session:*=5m direct-tcpip=30\nUnusedConnectionTimeout 1h\nPermitListen 8080 localhost:*\n",
+             ChannelTimeout session:*=5m direct-tcpip=30\nUnusedConnectionTimeout 1h\nPermitTunnel no\nPermitListen 8080 localhost:*\n",
         )
         .unwrap();
         let local = Directions {
@@ -371,6 +372,10 @@ mod tests {
             (
                 "GatewayPorts maybe",
                 "sshd_config line 1: GatewayPorts: \"maybe\" is not yes, no or clientspecified",
+            ),
+            (
+                "PermitTunnel yes",
+                "sshd_config line 1: PermitTunnel: \"yes\" is not no, which is all there is: this server has no tunnel devices",
             ),
             (
                 "StreamLocalBindMask 1000",

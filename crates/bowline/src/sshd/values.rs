@@ -117,6 +117,19 @@ pub(super) fn gateway_ports(value: &str) -> Result<GatewayPorts, ValueError> {
     }
 }
 
+/// Whether there are tunnels. There are none here: a device cannot be opened without unsafe code, and who asks for one
+/// hears it at the start.
+pub(super) fn tunnel(value: &str) -> Result<(), ValueError> {
+    if value.eq_ignore_ascii_case("no") {
+        Ok(())
+    } else {
+        Err(wrong(
+            value,
+            "no, which is all there is: this server has no tunnel devices",
+        ))
+    }
+}
+
 /// A mask of file modes, in octal digits.
 pub(super) fn mask(value: &str) -> Result<u32, ValueError> {
     u32::from_str_radix(value, 8)
