@@ -56,6 +56,13 @@ impl Line {
     pub(super) fn new(text: Zeroizing<String>, is_secret: bool) -> Self {
         Self { text, is_secret }
     }
+
+    pub(super) fn hidden(self) -> Self {
+        Self {
+            is_secret: true,
+            ..self
+        }
+    }
 }
 
 impl Deref for Line {
@@ -175,20 +182,7 @@ impl Editor {
     /// Shows text above the line being read, in rows of its own. Its control characters but line feed and tab are shown,
     /// not sent (`^[` for Escape): it may come from other people.
     pub fn print(&mut self, text: &str, screen: &mut Vec<u8>) {
-        let mut shown = String::with_capacity(text.len());
-        for character in text.chars() {
-            match character {
-                '\n' | '\t' => shown.push(character),
-                '\r' => {}
-                '\0'..='\u{1f}' | '\u{7f}' => {
-                    shown.push('^');
-                    shown.extend(u8::try_from(character).map(|it| char::from(it ^ 0x40)));
-                }
-                _ if character.is_control() => shown.push(char::REPLACEMENT_CHARACTER),
-                _ => shown.push(character),
-            }
-        }
-        self.print_raw(shown.as_bytes(), screen);
+        self.print_raw(visible(text).as_bytes(), screen);
     }
 
     /// Shows bytes above the line being read as they are, colours and all, but for line feeds, which begin a row. The
@@ -387,6 +381,13 @@ impl Editor {
         Event::Interrupt
     }
 
+    /// Leaves the line as it is and the cursor below it: nothing is being read any more.
+    pub fn end(&mut self, screen: &mut Vec<u8>) {
+        if self.is_reading {
+            self.stop(screen);
+        }
+    }
+
     /// Ends the line: it stays on the screen as it is.
     fn stop(&mut self, screen: &mut Vec<u8>) {
         if self.is_reading {
@@ -396,4 +397,22 @@ impl Editor {
         self.is_reading = false;
         self.clear_text();
     }
+}
+
+/// A text that can be shown to anybody: its control characters but line feed and tab are made visible.
+pub(super) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => shown.push(character),
+            '\r' => {}
+            '\0'..='\u{1f}' | '\u{7f}' => {
+                shown.push('^');
+                shown.extend(u8::try_from(character).map(|it| char::from(it ^ 0x40)));
+            }
+            _ if character.is_control() => shown.push(char::REPLACEMENT_CHARACTER),
+            _ => shown.push(character),
+        }
+    }
+    shown
 }

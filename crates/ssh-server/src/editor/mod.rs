@@ -6,7 +6,8 @@
 //!                                         └──▶ bytes for the terminal: only what has changed
 //! ```
 //!
-//! [`Editor`] does no input and no output.
+//! [`Editor`] does no input and no output; [`Process::line_editor`](crate::Process::line_editor) makes a session of it, in
+//! which an application reads lines and others write above them.
 //!
 //! | keys | what they do |
 //! |---|---|
@@ -28,10 +29,13 @@ mod core;
 mod history;
 mod key;
 mod line;
+mod plain;
 mod screen;
+mod session;
 
 pub use self::core::{Editor, Event, Line, Settings};
 pub use self::key::Key;
+pub use self::session::{Input, LineEditor, ReadError, ScreenWriter};
 
 /// How many lines a history keeps unless told otherwise.
 pub const DEFAULT_HISTORY_LINES: usize = 1000;
