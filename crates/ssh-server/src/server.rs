@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use rustix::net::sockopt::set_socket_keepalive;
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_keepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 use tokio::sync::watch;
@@ -396,6 +396,10 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
     } else {
         TcpSocket::new_v6()
     }?;
+    if address.is_ipv6() {
+        // As OpenSSH does it: else this socket takes the addresses of IPv4 too, and nobody can listen on those besides.
+        set_ipv6_v6only(&socket, true)?;
+    }
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -456,3 +460,19 @@ const BACKLOG: u32 = 4096;
 /// How long the door stays shut after an accept that failed, first and at most.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_families_are_listened_on_at_one_port() {
+        let four = bind("0.0.0.0:0").await.unwrap();
+        let port = four.local_addr().unwrap().port();
+        // A machine without IPv6 has nothing to show here.
+        if bind("[::1]:0").await.is_ok() {
+            let six = bind(format!("[::]:{port}")).await.unwrap();
+            assert_eq!(six.local_addr().unwrap().port(), port);
+        }
+    }
+}
