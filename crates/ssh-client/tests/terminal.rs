@@ -305,3 +305,20 @@ fn what_is_no_terminal_is_none() {
     let refused = LocalTerminal::over(file(), file(), file()).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::Unsupported);
 }
+
+#[tokio::test]
+async fn an_interaction_ends_when_nobody_sees_the_output_any_more() {
+    if sshd_is_missing() {
+        return;
+    }
+    let (_server, client) = server().await;
+    let person = Person::new(80, 24);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let tty = || person.tty.try_clone().unwrap();
+    let local = LocalTerminal::over(tty(), OwnedFd::from(writer), tty()).unwrap();
+    let process = client.exec("yes").terminal(local.describe().unwrap());
+    let ended = process.spawn().await.unwrap().interact(&local).await;
+    assert!(matches!(ended, Err(Error::Io { .. })), "{ended:?}");
+    assert!(!person.is_raw());
+}

@@ -63,18 +63,19 @@ impl ProxyCommand {
         Self::new("/bin/sh", [OsString::from("-c"), script])
     }
 
-    /// A line for the shell with `%` tokens. Host and user names that could be taken for anything but a name are refused
-    /// (CVE-2023-51385, CVE-2025-61984): they may come from a link somebody clicked on.
+    /// A line for the shell with `%` tokens. Host and user names that stand in it and could be taken for anything but a
+    /// name are refused (CVE-2023-51385, CVE-2025-61984): they may come from a link somebody clicked on.
     ///
     /// # Errors
     /// [`CommandError`].
     pub fn from_template(template: &str, tokens: &Tokens) -> Result<Self, CommandError> {
-        for (what, text) in [
-            ("host name", &tokens.host),
-            ("host name", &tokens.original_host),
-            ("user name", &tokens.remote_user),
+        for (token, what, text) in [
+            ('h', "host name", &tokens.host),
+            ('n', "host name", &tokens.original_host),
+            ('k', "host name", &tokens.host_key_alias),
+            ('r', "user name", &tokens.remote_user),
         ] {
-            if !is_harmless(text) {
+            if names(template, token) && !is_harmless(text) {
                 return Err(CommandError::Unsafe {
                     what,
                     text: text.clone(),
@@ -108,6 +109,17 @@ impl ProxyCommand {
             ending: None,
         })
     }
+}
+
+/// Whether `%` and `token` stand in the template, and not behind another `%`.
+fn names(template: &str, token: char) -> bool {
+    let mut characters = template.chars();
+    while let Some(each) = characters.next() {
+        if each == '%' && characters.next() == Some(token) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Letters, digits and what names are made of besides; no option.
@@ -224,10 +236,22 @@ mod tests {
             "`id`", "$(id)", "a;b", "a|b", "a&b", "a b", "a\nb", "a\tb", "'", "\"", "a>b", "a<b", "-oProxy",
             "a\\", "{a,b}", "*", "?", "~", "#", "!", "a\0b", "\u{e9}", "a/b", "a=b",
         ] {
-            for tokens in [tokens(name, "me"), tokens("host", name)] {
-                let refused = ProxyCommand::from_template("nc %h", &tokens);
-                assert!(matches!(refused, Err(CommandError::Unsafe { .. })), "{name:?}");
+            for (template, tokens) in [
+                ("nc %h", tokens(name, "me")),
+                ("nc %%%n", tokens(name, "me")),
+                ("nc %h %r", tokens("host", name)),
+            ] {
+                let refused = ProxyCommand::from_template(template, &tokens);
+                assert!(
+                    matches!(refused, Err(CommandError::Unsafe { .. })),
+                    "{template} {name:?}"
+                );
             }
+        }
+        // A name that the line does not hold can do nothing there: `DOMAIN\user` is one that people have.
+        for template in ["nc %h %p", "nc %h %%r"] {
+            let made = ProxyCommand::from_template(template, &tokens("host", "CORP\\me"));
+            assert!(made.is_ok(), "{template}: {made:?}");
         }
         let unknown = ProxyCommand::from_template("nc %Q", &tokens("host", "me"));
         assert!(matches!(unknown, Err(CommandError::Token(_))));

@@ -75,9 +75,9 @@ impl Process {
             mut sizes,
         } = begun;
         let shown = async {
-            let (output, errors) =
-                tokio::join!(show(&mut self.stdout, output), show(&mut self.stderr, errors));
-            output.and(errors).map_err(failed("write to the terminal"))
+            let both =
+                async { tokio::try_join!(show(&mut self.stdout, output), show(&mut self.stderr, errors)) };
+            both.await.map(|_| ()).map_err(failed("write to the terminal"))
         };
         let typed = async {
             let typed = type_on(&keyboard, &mut self.stdin, &mut keys).await;
@@ -88,8 +88,11 @@ impl Process {
             }
         };
         let ran = async {
-            let (shown, status) = tokio::join!(shown, attend(&mut self.control, &mut sizes));
-            shown.and(status).map(Some)
+            // A program that nobody sees any more would wait for ever for somebody to read what it says. The end of the
+            // connection, on the other hand, cuts off nothing that has come before it.
+            let attended = async { Ok(attend(&mut self.control, &mut sizes).await) };
+            let ((), status) = tokio::try_join!(shown, attended)?;
+            status.map(Some)
         };
         tokio::select! {
             ended = ran => ended,
