@@ -144,7 +144,13 @@ pub fn session_server(data: &[u8]) {
             let mut account = Account::default();
             for payload in payloads(rest) {
                 let _ = client.send(&Raw(payload));
-                if !feed(&mut victim, &mut client, &clock, &mut account, Connection::channels) {
+                if !feed(
+                    &mut victim,
+                    &mut client,
+                    &clock,
+                    &mut account,
+                    Connection::channels,
+                ) {
                     return;
                 }
             }
@@ -189,7 +195,13 @@ pub fn session_client(data: &[u8]) {
             let mut account = Account::default();
             for payload in payloads(rest) {
                 let _ = server.send(&Raw(payload));
-                if !feed(&mut victim, &mut server, &clock, &mut account, Connection::channels) {
+                if !feed(
+                    &mut victim,
+                    &mut server,
+                    &clock,
+                    &mut account,
+                    Connection::channels,
+                ) {
                     return;
                 }
             }
