@@ -461,3 +461,34 @@ fn echoes(name: &str) {
         "{refused}"
     );
 }
+
+#[test]
+fn editor() {
+    let visit = Visit::start("editor", &[]);
+    // The name is typed with a mistake, which the arrow and Backspace mend; the key has no Return behind it.
+    let body = "        process = await conn.create_process(term_type='xterm', term_size=(80, 24))
+        async def sees(text):
+            global seen
+            while text not in seen:
+                more = await process.stdout.read(1000)
+                assert more, (text, seen)
+                seen += more
+            seen = seen[seen.index(text) + len(text):]
+        for prompt, keys in [('name: ', 'alixe\\x1b[D\\x7fc\\r'), ('secret: ', 'hunter2\\r'), ('(y or n) ', 'y')]:
+            await sees(prompt)
+            process.stdin.write(keys)
+            await sees({'name: ': 'hello alice', 'secret: ': '7 characters', '(y or n) ': 'another time'}[prompt])
+        print((await process.wait()).exit_status)
+        told = await conn.run('', input='bob\\nsecret\\n')
+        print(told.exit_status, told.stdout.split('\\n'))
+seen = ''";
+    let Some(ran) = visit.asyncssh(body) else { return };
+    let told = ran.with_code(0).stdout_text();
+    let mut lines = told.lines();
+    assert_eq!(lines.next(), Some("0"), "{told}");
+    let plain = lines.next().unwrap_or_default();
+    assert!(
+        plain.starts_with("0 ") && plain.contains("hello bob") && plain.contains("6 characters"),
+        "{told}"
+    );
+}
