@@ -127,8 +127,10 @@ impl<A: Application> Guests<A> {
                 () = &mut served => return,
                 () = idle => watch.close(),
             }
-            // The session sees that its channel is closed.
-            served.await;
+            // The session sees that its channel is closed once the client has agreed to that, which it need not.
+            if timeout(FAREWELL_TIME, served).await.is_err() {
+                tracing::info!("a session that did not end with its channel is stopped");
+            }
         };
         self.tasks.spawn(task.instrument(span));
     }

@@ -80,6 +80,7 @@ pub mod forward;
 mod guests;
 mod limits;
 mod listen;
+mod lookup;
 mod peer;
 mod permissions;
 mod places;

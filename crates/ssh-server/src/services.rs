@@ -148,7 +148,9 @@ impl Services {
         match programs.start(run, login, environment, extra, original, terminal) {
             Ok(child) => {
                 let command = line.map(|line| Printable(line).to_string());
-                tracing::info!(peer = %login.peer, user = %Printable(login.user.as_bytes()), ?command, "program started");
+                tracing::info!(peer = %login.peer, user = %Printable(login.user.as_bytes()), "program started");
+                // People write secrets on command lines: as in OpenSSH, a log has them only where it is asked for all.
+                tracing::debug!(?command, "the command of the program");
                 start.accept();
                 Some(Running::Program(Box::new(child), programs))
             }

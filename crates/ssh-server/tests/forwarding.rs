@@ -19,14 +19,14 @@ use std::time::Duration;
 use common::memory::session;
 use common::{Place, until};
 use ssh_server::channel::{
-    CancelStreamlocalForward, CancelTcpipForward, ChannelRequest, DirectStreamlocal, Exec,
+    CancelStreamlocalForward, CancelTcpipForward, ChannelRequest, ChannelType, DirectStreamlocal, Exec,
     ForwardedStreamlocal, ForwardedTcpip, GlobalRequest, OpenFailureReason, Tun,
 };
 use ssh_server::keys::PublicKey;
 use ssh_server::tokio_driver::Handle;
 use ssh_server::{
     Application, Candidate, ChannelTimeouts, Decision, Endpoint, Forward, Limits, Listen, ListenSocket,
-    ListenTarget, Login, Permissions, SocketPolicy, Target,
+    ListenTarget, Login, Permissions, Request, Session, SocketPolicy, Target,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -370,6 +370,36 @@ async fn a_channel_in_use_stays_for_longer_than_its_limit() {
         after >= limit - limit / 4 && after <= limit + limit / 2,
         "{after:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_does_not_end_with_its_channel_gives_its_place_back() {
+    struct Deaf;
+    impl Application for Deaf {
+        async fn public_key(&self, _candidate: &Candidate, _key: &PublicKey) -> Decision {
+            Decision::Accept(Permissions::default())
+        }
+        async fn session(&self, mut session: Session) {
+            while let Some(request) = session.next().await {
+                if let Request::Start(start) = request {
+                    start.accept();
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+    let limits = Limits {
+        max_sessions: 1,
+        channel_timeouts: ChannelTimeouts::default().with("session:*", Duration::from_secs(5)),
+        ..Limits::default()
+    };
+    let place = Place::new();
+    let handle = visit(&place, Deaf, limits).await;
+    let first = session(&handle).await;
+    assert!(asked(&first, Exec::new("wait")).await);
+    assert!(handle.open(ChannelType::Session).await.is_err());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    handle.open(ChannelType::Session).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use crate::application::Application;
 use crate::channel::{DirectStreamlocal, DirectTcpip, OpenFailureReason, Tun};
+use crate::lookup::lookup;
 use crate::peer::Printable;
 use crate::timeouts::within;
 use crate::tokio_driver::{Channel, IncomingOpen};
@@ -259,7 +260,10 @@ fn hurry(stream: &TcpStream) {
 
 async fn connect(target: &Endpoint) -> io::Result<Stream> {
     match target {
-        Endpoint::Tcp(host, port) => TcpStream::connect((host.as_str(), *port)).await.map(Stream::Tcp),
+        Endpoint::Tcp(host, port) => {
+            let addresses = lookup(host, *port).await?;
+            TcpStream::connect(addresses.as_slice()).await.map(Stream::Tcp)
+        }
         Endpoint::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
     }
 }

@@ -178,6 +178,13 @@ pub(crate) struct SocketFile {
 impl SocketFile {
     fn made(path: &Path) -> io::Result<Self> {
         let found = fs::symlink_metadata(path)?;
+        // Whoever else may write to the directory may have put a file of ours in the place of what was just made.
+        if !found.file_type().is_socket() || !is_own(found.uid()) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "something else took the place of the socket",
+            ));
+        }
         Ok(Self {
             path: path.to_owned(),
             device: found.dev(),
@@ -302,5 +309,15 @@ mod tests {
             io::ErrorKind::AddrInUse
         );
         drop(listener);
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "somebody's").unwrap();
+        let error = SocketFile::made(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "somebody's");
     }
 }

@@ -8,7 +8,6 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::net::lookup_host;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -18,6 +17,7 @@ use super::bind::{Listener, tcp, unix};
 use super::{Bindings, Listen, ListenSocket, ListenTarget};
 use crate::application::Application;
 use crate::channel::{ForwardedStreamlocal, ForwardedTcpip, GlobalRequest, bound_port_reply};
+use crate::lookup::lookup;
 use crate::peer::Printable;
 use crate::tokio_driver::IncomingGlobal;
 use crate::visit::Visit;
@@ -174,10 +174,10 @@ impl<A: Application> Desk<A> {
             Bindings::Addresses(addresses) => addresses,
             Bindings::Name(name) => {
                 let limit = self.visit.shared.limits.forward_connect_time;
-                let found = timeout(limit, lookup_host((name, port)))
+                let found = timeout(limit, lookup(&name, port))
                     .await
                     .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))?;
-                found.map(|address| address.ip()).take(MAX_ADDRESSES).collect()
+                found.iter().map(SocketAddr::ip).take(MAX_ADDRESSES).collect()
             }
         };
         tcp(&addresses, port, false)
