@@ -1,6 +1,7 @@
 //! An application that lets everything be forwarded, and a client that asks for it.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use super::memory::{Proof, connect};
@@ -16,6 +17,8 @@ use ssh_server::{
     ListenSocket, ListenTarget, Login, Permissions, Server, Services, Session, SocketPolicy, Target,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+static FIRST_DISPLAY: AtomicU16 = AtomicU16::new(500);
 
 /// An application that lets everything happen, as far as `permissions` do.
 pub struct Open {
@@ -63,7 +66,8 @@ impl Application for Open {
 
     async fn x11(&self, _login: &Login, _wanted: &X11Req) -> Option<DisplayPolicy> {
         Some(DisplayPolicy {
-            first: 500,
+            // Each test has displays of its own: whoever looks whether its own is gone must not draw on another's.
+            first: FIRST_DISPLAY.fetch_add(10, Ordering::Relaxed),
             localhost: true,
         })
     }

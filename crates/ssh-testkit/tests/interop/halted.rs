@@ -23,7 +23,8 @@ const HALT: Duration = Duration::from_millis(1_500);
 fn signal(name: &str, processes: &[u32]) {
     let mut line = Command::new("kill");
     line.arg(name).args(processes.iter().map(u32::to_string));
-    assert!(line.status().unwrap().success(), "{line:?}");
+    // Those that have ended meanwhile cannot be signalled; the others are.
+    let _some_have_ended = line.status().unwrap();
 }
 
 fn halt(processes: &[u32]) {

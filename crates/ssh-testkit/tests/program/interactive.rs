@@ -138,8 +138,9 @@ fn a_person_logs_in_edits_a_file_resizes_and_leaves() {
         edit(&server, &tmux);
     }
     tmux.resizes(100, 30);
-    tmux.enters("clear; stty size");
-    tmux.shows("30 100");
+    // Nothing tells when the new size has arrived.
+    tmux.enters("clear; until [ \"$(stty size)\" = '30 100' ]; do sleep 0.1; done; echo wi''der");
+    tmux.shows("wider");
     if peers::find("less").is_some() {
         tmux.enters("seq 1 500 | less");
         tmux.shows("29");
