@@ -1,19 +1,21 @@
-//! Bowline as it is measured: a server whose application is a source and a sink, and a client that drives it.
+//! Bowline as it is measured: a server, and a client that drives it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use ssh_client::keys::PrivateKey;
 use ssh_client::{Client, Config, Credentials, HostKeys, Process};
 use ssh_server::keys::PublicKey;
 use ssh_server::{Application, Candidate, Decision, Permissions, Program, Request, Server, Session};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::roles::{BLOCK, Direction, Result, Work, announce, until_input_ends};
+use crate::application;
+use crate::programs::{Login, host_key_file};
+use crate::roles::{Result, announce, until_input_ends};
+use crate::work::Library;
 
-/// The two algorithms that are measured against russh's.
+/// The algorithms that are measured against russh's; OpenSSH's server may know the second method only.
 fn edit(preferences: &mut ssh_client::kex::Preferences, cipher: &str) -> Result<()> {
-    preferences.edit_kex("mlkem768x25519-sha256")?;
+    preferences.edit_kex("mlkem768x25519-sha256,curve25519-sha256")?;
     preferences.edit_ciphers(cipher)?;
     preferences.edit_macs("hmac-sha2-256-etm@openssh.com")?;
     Ok(())
@@ -33,52 +35,20 @@ impl Application for App {
             {
                 let line = String::from_utf8_lossy(line).into_owned();
                 start.accept();
-                serve(session, &line).await;
-                return;
+                application::serve(&mut session, &line).await;
+                return session.exit(0);
             }
         }
     }
-}
-
-async fn serve(session: Session, line: &str) {
-    let bytes: u64 = line
-        .split(' ')
-        .nth(1)
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(0);
-    let mut channel = session.into_channel();
-    let mut block = vec![0; BLOCK];
-    if line.starts_with("source") {
-        let mut left = bytes;
-        while left > 0 {
-            let part = left.min(BLOCK as u64) as usize;
-            if channel.write_all(&block[..part]).await.is_err() {
-                return;
-            }
-            left -= part as u64;
-        }
-    } else {
-        let mut seen = 0;
-        while seen < bytes {
-            match channel.read(&mut block).await {
-                Ok(0) | Err(_) => return,
-                Ok(count) => seen += count as u64,
-            }
-        }
-        let _ = channel.write_all(b"!").await;
-    }
-    let _ = channel.shutdown().await;
-    // Closing at once would be allowed; a program would still be asked for its end.
-    let mut rest = [0; 1];
-    let _ = channel.read(&mut rest).await;
 }
 
 pub(crate) async fn serve_forever(cipher: &str) -> Result<()> {
     let mut config = ssh_server::Config::default();
     edit(&mut config.transport.preferences, cipher)?;
-    let key = PrivateKey::generate_ed25519(&mut *ssh_client::system_rng()?, "bench");
+    let key = PrivateKey::from_openssh(&std::fs::read(host_key_file()?)?, None)?;
     let limits = ssh_server::Limits {
         max_startups_per_source: u32::MAX,
+        max_sessions: usize::MAX,
         ..ssh_server::Limits::default()
     };
     let listening = Server::builder()
@@ -92,66 +62,50 @@ pub(crate) async fn serve_forever(cipher: &str) -> Result<()> {
     Ok(())
 }
 
-async fn connect(config: &Config, port: u16, key: &Arc<PrivateKey>) -> Result<Client> {
-    let credentials = Credentials::signer(key.clone());
-    // As the other libraries here do: what is measured is not the reading of files.
-    let host_keys = HostKeys::dangerous_accept_any();
-    Ok(Client::connect_with(config, ("127.0.0.1", port), "bench", host_keys, credentials).await?)
+/// The client.
+pub(crate) struct Bowline {
+    config: Config,
+    port: u16,
+    login: Login,
+    key: Arc<PrivateKey>,
 }
 
-pub(crate) async fn work(port: u16, cipher: &str, work: &Work) -> Result<f64> {
+pub(crate) fn library(port: u16, cipher: &str) -> Result<Bowline> {
     let mut config = Config::default();
     edit(&mut config.transport.preferences, cipher)?;
-    let key = Arc::new(PrivateKey::generate_ed25519(
-        &mut *ssh_client::system_rng()?,
-        "bench",
-    ));
-    match work {
-        Work::Stream { direction, bytes } => {
-            stream(&connect(&config, port, &key).await?, *direction, *bytes).await
-        }
-        Work::Connections { count } => {
-            let begin = Instant::now();
-            for _ in 0..*count {
-                connect(&config, port, &key).await?.disconnect().await;
-            }
-            Ok(begin.elapsed().as_secs_f64())
-        }
-    }
+    let key = PrivateKey::generate_ed25519(&mut *ssh_client::system_rng()?, "bench");
+    Ok(Bowline {
+        config,
+        port,
+        login: Login::from_environment(),
+        key: Arc::new(key),
+    })
 }
 
-async fn stream(client: &Client, direction: Direction, bytes: u64) -> Result<f64> {
-    let name = match direction {
-        Direction::Up => "sink",
-        Direction::Down => "source",
-    };
-    let Process {
-        mut stdin,
-        mut stdout,
-        ..
-    } = client.exec(format!("{name} {bytes}")).spawn().await?;
-    let begin = Instant::now();
-    let mut block = vec![0; BLOCK];
-    match direction {
-        Direction::Up => {
-            let mut left = bytes;
-            while left > 0 {
-                let part = left.min(BLOCK as u64) as usize;
-                stdin.write_all(&block[..part]).await?;
-                left -= part as u64;
-            }
-            stdin.flush().await?;
-            stdout.read_exact(&mut block[..1]).await?;
-        }
-        Direction::Down => {
-            let mut seen = 0;
-            while seen < bytes {
-                match stdout.read(&mut block).await? {
-                    0 => return Err("the stream ended early".into()),
-                    count => seen += count as u64,
-                }
-            }
-        }
+impl Library for Bowline {
+    type Client = Client;
+
+    async fn connect(&self) -> Result<Client> {
+        let credentials = match &self.login.key {
+            Some(path) => Credentials::key_file(path),
+            None => Credentials::signer(self.key.clone()),
+        };
+        // As the other libraries here do: what is measured is not the reading of files.
+        let host_keys = HostKeys::dangerous_accept_any();
+        let address = ("127.0.0.1", self.port);
+        Ok(Client::connect_with(&self.config, address, &self.login.user, host_keys, credentials).await?)
     }
-    Ok(begin.elapsed().as_secs_f64())
+
+    async fn start(
+        client: &Client,
+        command: &str,
+    ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+        let Process { stdin, stdout, .. } = client.exec(command).spawn().await?;
+        Ok(tokio::io::join(stdout, stdin))
+    }
+
+    async fn disconnect(client: Client) -> Result<()> {
+        client.disconnect().await;
+        Ok(())
+    }
 }

@@ -9,13 +9,17 @@
 //! to be missing.
 #![forbid(unsafe_code)]
 
+mod application;
 mod bowline_roles;
 mod ceiling;
+mod delay;
+mod memory;
 mod programs;
 mod roles;
 mod rows;
 mod russh_roles;
 mod table;
+mod work;
 
 use std::process::ExitCode;
 
@@ -31,7 +35,17 @@ pub(crate) struct Plan {
     /// Bytes of a file.
     pub(crate) file_bytes: u64,
     /// Connections made one after another.
-    pub(crate) connections: u32,
+    pub(crate) connections: u64,
+    /// Bytes through a stream over a long link: some seconds of it.
+    pub(crate) link_bytes: u64,
+    /// How many connections idle at a time, for each row about them.
+    pub(crate) idle: Vec<u64>,
+    /// Channels used and closed.
+    pub(crate) channels: u64,
+    /// Keystrokes of which one in a hundred may be late.
+    pub(crate) keystrokes: u64,
+    /// Sizes of a stream whose time and memory are compared, in MiB.
+    pub(crate) stream_sizes: Vec<u64>,
     /// The rows wanted; empty for all.
     pub(crate) only: Vec<String>,
     /// Where the figures go besides the table.
@@ -45,6 +59,11 @@ impl Default for Plan {
             stream_bytes: 2 << 30,
             file_bytes: 1 << 30,
             connections: 200,
+            link_bytes: 1 << 30,
+            idle: vec![1_000, 10_000],
+            channels: 10_000,
+            keystrokes: 1_000,
+            stream_sizes: vec![1, 16, 256, 4_096, 16_384],
             only: Vec::new(),
             json: None,
         }
@@ -92,6 +111,11 @@ fn plan(words: &[String]) -> Result<Plan> {
                     stream_bytes: 512 << 20,
                     file_bytes: 256 << 20,
                     connections: 60,
+                    link_bytes: 512 << 20,
+                    idle: vec![1_000],
+                    channels: 2_000,
+                    keystrokes: 200,
+                    stream_sizes: vec![1, 16, 256, 1_024],
                     ..plan
                 };
             }
@@ -102,6 +126,11 @@ fn plan(words: &[String]) -> Result<Plan> {
                     stream_bytes: 8 << 20,
                     file_bytes: 8 << 20,
                     connections: 3,
+                    link_bytes: 288 << 20,
+                    idle: vec![20],
+                    channels: 300,
+                    keystrokes: 10,
+                    stream_sizes: vec![1, 8],
                     ..plan
                 };
             }

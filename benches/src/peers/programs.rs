@@ -13,19 +13,60 @@ use ssh_testkit::peers;
 use ssh_testkit::running::{Running, free_port, wait_for_greeting};
 use tempfile::TempDir;
 
-use crate::Plan;
 use crate::roles::{Direction, Result, Work};
+use crate::{Plan, application, memory};
 
 /// The cipher for work that is not about ciphers.
 pub(crate) const FAST_CIPHER: &str = "aes128-gcm@openssh.com";
 
-/// A child that serves until its standard input closes.
-struct LibraryServer {
-    child: Child,
-    port: u16,
+/// Who a library's client logs in as: told by the parent through the environment where it matters.
+pub(crate) struct Login {
+    pub(crate) user: String,
+    /// A key file; without one any key will do.
+    pub(crate) key: Option<PathBuf>,
 }
 
-impl Drop for LibraryServer {
+/// The file of the key that a library's server shows: the one this scene's clients know.
+pub(crate) fn host_key_file() -> Result<PathBuf> {
+    Ok(std::env::var_os(HOST_KEY).ok_or("no host key was named")?.into())
+}
+
+const HOST_KEY: &str = "PEERS_HOST_KEY";
+const LOGIN_USER: &str = "PEERS_LOGIN_USER";
+const LOGIN_KEY: &str = "PEERS_LOGIN_KEY";
+
+impl Login {
+    /// What the parent said.
+    pub(crate) fn from_environment() -> Self {
+        Self {
+            user: std::env::var(LOGIN_USER).unwrap_or_else(|_| "bench".to_owned()),
+            key: std::env::var_os(LOGIN_KEY).map(PathBuf::from),
+        }
+    }
+}
+
+/// A child that says one line and goes on until its standard input closes.
+struct Role {
+    child: Child,
+    said: String,
+}
+
+impl Role {
+    fn start(command: &mut Command) -> Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+        let said = line.trim().to_owned();
+        Ok(Self { child, said })
+    }
+
+    fn port(&self) -> Result<u16> {
+        let said = &self.said;
+        said.parse().map_err(|_| format!("a server said {said:?}").into())
+    }
+}
+
+impl Drop for Role {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -39,7 +80,8 @@ pub(crate) struct Scene {
     stream_bytes: u64,
     bowline: PathBuf,
     sshd: Option<PathBuf>,
-    libraries: RefCell<HashMap<[String; 3], LibraryServer>>,
+    has_asyncssh: bool,
+    libraries: RefCell<HashMap<[String; 3], Role>>,
     servers: RefCell<HashMap<String, (Running, u16)>>,
 }
 
@@ -58,7 +100,12 @@ impl Scene {
         if sshd.is_none() {
             println!("OpenSSH is not on this machine: its rows are left out.");
         }
+        let has_asyncssh = peers::python().is_some();
+        if !has_asyncssh {
+            println!("asyncssh is not on this machine: it is left out.");
+        }
         Ok(Self {
+            has_asyncssh,
             keys: Keys::make(),
             folder,
             stream_bytes: plan.stream_bytes,
@@ -69,40 +116,114 @@ impl Scene {
         })
     }
 
+    pub(crate) fn has_asyncssh(&self) -> bool {
+        self.has_asyncssh
+    }
+
     pub(crate) fn has_openssh(&self) -> bool {
         self.sshd.is_some()
     }
 
-    /// The seconds that `work` took a library's client against its own server.
-    pub(crate) fn library(&self, library: &str, threads: u32, cipher: &str, work: &Work) -> Result<f64> {
-        let own = std::env::current_exe()?;
-        let mut servers = self.libraries.borrow_mut();
-        let threads = threads.to_string();
-        let at = [library, &threads, cipher].map(str::to_owned);
-        if !servers.contains_key(&at) {
-            let mut child = Command::new(&own)
-                .args(["role", &threads, &format!("{library}-server"), cipher])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()?;
-            let mut line = String::new();
-            BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-            let port = line
-                .trim()
-                .parse()
-                .map_err(|_| format!("the {library} server said {line:?}"))?;
-            servers.insert(at.clone(), LibraryServer { child, port });
+    /// The figure of `work` by a library's client against its own server.
+    pub(crate) fn library(&self, library: &str, threads: u32, cipher: &str, work: Work) -> Result<f64> {
+        let port = self.library_server(library, threads, cipher)?;
+        figure(&mut Self::library_client(library, threads, cipher, port, work)?)
+    }
+
+    /// The same against a server program of whoever is named.
+    pub(crate) fn library_against(
+        &self,
+        library: &str,
+        server: &str,
+        cipher: &str,
+        work: Work,
+    ) -> Result<f64> {
+        let port = self.server(server)?;
+        self.library_at(library, port, cipher, work)
+    }
+
+    /// The same against whatever lets this scene's user in at `port`.
+    pub(crate) fn library_at(&self, library: &str, port: u16, cipher: &str, work: Work) -> Result<f64> {
+        let mut command = Self::library_client(library, 1, cipher, port, work)?;
+        command
+            .env(LOGIN_USER, peers::user())
+            .env(LOGIN_KEY, self.keys.path("user"));
+        figure(&mut command)
+    }
+
+    /// How much memory a library's server, started for this, gains with each idle connection, in KiB.
+    pub(crate) fn idle_memory(&self, library: &str, count: u64) -> Result<f64> {
+        let server = Role::start(&mut self.server_command(library, 1, FAST_CIPHER)?)?;
+        let port = server.port()?;
+        let before = memory::proportional(server.child.id())?;
+        let mut client = Self::library_client(library, 1, FAST_CIPHER, port, Work::Idle { count })?;
+        let client = Role::start(&mut client)?;
+        if client.said != "ready" {
+            return Err(format!("the {library} client did not hold its connections").into());
         }
-        let port = servers[&at].port.to_string();
-        let output = Command::new(&own)
-            .args(["role", &threads, &format!("{library}-client"), &port, cipher])
-            .args(work.words())
-            .stderr(Stdio::inherit())
-            .output()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        text.trim()
-            .parse()
-            .map_err(|_| format!("the {library} client said {text:?}").into())
+        let after = memory::proportional(server.child.id())?;
+        Ok(after.saturating_sub(before) as f64 / 1024.0 / count as f64)
+    }
+
+    /// The figure of `work`, and the most memory that client and server ever had, in MiB, both started for this.
+    pub(crate) fn peak_memory(&self, library: &str, work: Work) -> Result<[f64; 3]> {
+        let server = Role::start(&mut self.server_command(library, 1, FAST_CIPHER)?)?;
+        let mut client = Self::library_client(library, 1, FAST_CIPHER, server.port()?, work)?;
+        let (client, peak) = memory::run(&mut client)?;
+        let figure = parse(&client)?;
+        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        Ok([
+            figure,
+            mebibytes(peak),
+            mebibytes(memory::peak(server.child.id())?),
+        ])
+    }
+
+    /// How much memory a library's server has more, in KiB, after `work` done a second time.
+    pub(crate) fn memory_left(&self, library: &str, work: Work) -> Result<f64> {
+        let server = Role::start(&mut self.server_command(library, 1, FAST_CIPHER)?)?;
+        let port = server.port()?;
+        let run = || figure(&mut Self::library_client(library, 1, FAST_CIPHER, port, work)?);
+        run()?;
+        let before = memory::proportional(server.child.id())?;
+        run()?;
+        let after = memory::proportional(server.child.id())?;
+        Ok((after as f64 - before as f64) / 1024.0)
+    }
+
+    /// The seconds that so many channels took asyncssh's client against its own server.
+    pub(crate) fn asyncssh_channels(&self, count: u64) -> Result<f64> {
+        let python = peers::python().ok_or("asyncssh is not here")?;
+        let script = ["-c", include_str!("asyncssh_channels.py")];
+        figure(Command::new(python).args(script).arg(count.to_string()))
+    }
+
+    pub(crate) fn library_server(&self, library: &str, threads: u32, cipher: &str) -> Result<u16> {
+        let mut servers = self.libraries.borrow_mut();
+        let at = [library, &threads.to_string(), cipher].map(str::to_owned);
+        if let Some(server) = servers.get(&at) {
+            return server.port();
+        }
+        let server = Role::start(&mut self.server_command(library, threads, cipher)?)?;
+        servers.entry(at).or_insert(server).port()
+    }
+
+    fn server_command(&self, library: &str, threads: u32, cipher: &str) -> Result<Command> {
+        let mut command = Self::library_command(library, "server", threads, cipher)?;
+        command.env(HOST_KEY, self.keys.path("host"));
+        Ok(command)
+    }
+
+    fn library_command(library: &str, seat: &str, threads: u32, last: &str) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["role", &threads.to_string(), &format!("{library}-{seat}"), last]);
+        Ok(command)
+    }
+
+    fn library_client(library: &str, threads: u32, cipher: &str, port: u16, work: Work) -> Result<Command> {
+        let mut command = Self::library_command(library, "client", threads, &port.to_string())?;
+        command.arg(cipher).args(work.words());
+        Ok(command)
     }
 
     /// The seconds a whole client program takes to move the stream through a whole server program.
@@ -113,29 +234,58 @@ impl Scene {
         cipher: &str,
         direction: Direction,
     ) -> Result<f64> {
-        let port = self.server(server)?;
-        let mut command = self.client(client, "ssh", port);
-        command.arg("-c").arg(cipher);
+        let command = match direction {
+            Direction::Up => "cat >/dev/null".to_owned(),
+            Direction::Down => format!("head -c {} /dev/zero", self.stream_bytes),
+        };
+        self.program(client, self.server(server)?, cipher, direction, &command)
+    }
+
+    /// The same with OpenSSH's client through a library's server.
+    pub(crate) fn openssh_at_library(
+        &self,
+        library: &str,
+        cipher: &str,
+        direction: Direction,
+    ) -> Result<f64> {
+        let port = self.library_server(library, 1, cipher)?;
+        let command = application::bulk(direction, self.stream_bytes);
+        self.program("openssh", port, cipher, direction, &command)
+    }
+
+    fn program(
+        &self,
+        client: &str,
+        port: u16,
+        cipher: &str,
+        direction: Direction,
+        command: &str,
+    ) -> Result<f64> {
+        let mut program = self.client(client, "ssh", port);
+        program.arg("-c").arg(cipher);
         // Without a named MAC the two programs would choose differently among theirs.
-        command.args(["-o", "MACs=hmac-sha2-256-etm@openssh.com", "-T", "127.0.0.1"]);
-        match direction {
-            Direction::Up => {
-                command
-                    .arg("cat >/dev/null")
-                    .stdin(File::open(self.folder.path().join("stream"))?);
-            }
-            Direction::Down => {
-                command
-                    .arg(format!("head -c {} /dev/zero", self.stream_bytes))
-                    .stdin(Stdio::null());
-            }
-        }
-        timed(command.stdout(File::create("/dev/null")?))
+        program.args([
+            "-o",
+            "MACs=hmac-sha2-256-etm@openssh.com",
+            "-T",
+            "127.0.0.1",
+            command,
+        ]);
+        program.stdin(match direction {
+            Direction::Up => Stdio::from(File::open(self.folder.path().join("stream"))?),
+            Direction::Down => Stdio::null(),
+        });
+        timed(program.stdout(File::create("/dev/null")?))
     }
 
     /// The seconds an `sftp` program takes for one file, connection included.
     pub(crate) fn sftp(&self, client: &str, server: &str, direction: Direction) -> Result<f64> {
         let port = self.server(server)?;
+        self.sftp_at(client, port, direction)
+    }
+
+    /// The same against whatever lets this scene's user in at `port`.
+    pub(crate) fn sftp_at(&self, client: &str, port: u16, direction: Direction) -> Result<f64> {
         let file = self.folder.path().join("file").display().to_string();
         let copy = self.folder.path().join("copy").display().to_string();
         let batch = self.folder.path().join("batch");
@@ -168,7 +318,7 @@ impl Scene {
     }
 
     /// The port of a running server program.
-    fn server(&self, who: &str) -> Result<u16> {
+    pub(crate) fn server(&self, who: &str) -> Result<u16> {
         let mut servers = self.servers.borrow_mut();
         if let Some((_, port)) = servers.get(who) {
             return Ok(*port);
@@ -216,6 +366,18 @@ impl Scene {
         servers.insert(who.to_owned(), (program, port));
         Ok(port)
     }
+}
+
+/// Runs a client and reads the figure it says.
+fn figure(command: &mut Command) -> Result<f64> {
+    let output = command.stderr(Stdio::inherit()).output()?;
+    parse(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn parse(said: &str) -> Result<f64> {
+    said.trim()
+        .parse()
+        .map_err(|_| format!("a client said {said:?}").into())
 }
 
 fn timed(command: &mut Command) -> Result<f64> {

@@ -1,8 +1,10 @@
-//! What every measured library does, in processes of its own: serve as source and sink, or drive such a server.
+//! What every measured library does, in processes of its own: serve, or drive such a server and print one figure.
 
 use std::io::Write;
 
 use tokio::io::AsyncReadExt;
+
+use crate::work;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -16,52 +18,74 @@ pub(crate) enum Direction {
     Down,
 }
 
-/// What a client is to do; it prints the seconds it took.
-#[derive(Debug, Clone)]
+/// What a client is to do; each says what figure it prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// One channel, one direction.
+    /// So many bytes through one channel: seconds.
     Stream { direction: Direction, bytes: u64 },
-    /// Whole connections, one after another: TCP, key exchange, login by key, farewell.
-    Connections { count: u32 },
+    /// The same, without the first two seconds: MiB/s.
+    Steady { direction: Direction, bytes: u64 },
+    /// Whole connections, one after another (TCP, key exchange, login by key, farewell): seconds.
+    Connections { count: u64 },
+    /// So many connections at a time, each with one channel that waits: nothing but how many there are, and then waits
+    /// until its input ends.
+    Idle { count: u64 },
+    /// Channels opened, used for one echo and closed, [`AT_ONCE`] at a time: seconds, after a tenth of it unmeasured.
+    Channels { count: u64 },
+    /// Echoes of one byte on a channel while another moves bulk: the 99th percentile in milliseconds.
+    Keystrokes { count: u64 },
 }
+
+/// How many channels of [`Work::Channels`] are in use at once.
+pub(crate) const AT_ONCE: u64 = 256;
 
 impl Work {
     /// The words a child process gets.
-    pub(crate) fn words(&self) -> [String; 2] {
-        match self {
-            Self::Stream {
-                direction: Direction::Up,
-                bytes,
-            } => ["up".into(), bytes.to_string()],
-            Self::Stream {
-                direction: Direction::Down,
-                bytes,
-            } => ["down".into(), bytes.to_string()],
-            Self::Connections { count } => ["connections".into(), count.to_string()],
-        }
+    pub(crate) fn words(self) -> [String; 2] {
+        let (name, number) = match self {
+            Self::Stream { direction, bytes } => (["up", "down"][direction as usize], bytes),
+            Self::Steady { direction, bytes } => (["steady-up", "steady-down"][direction as usize], bytes),
+            Self::Connections { count } => ("connections", count),
+            Self::Idle { count } => ("idle", count),
+            Self::Channels { count } => ("channels", count),
+            Self::Keystrokes { count } => ("keystrokes", count),
+        };
+        [name.to_owned(), number.to_string()]
     }
 
     pub(crate) fn parse(name: &str, number: &str) -> Result<Self> {
+        let number = number.parse()?;
+        let (up, down) = (Direction::Up, Direction::Down);
         Ok(match name {
             "up" => Self::Stream {
-                direction: Direction::Up,
-                bytes: number.parse()?,
+                direction: up,
+                bytes: number,
             },
             "down" => Self::Stream {
-                direction: Direction::Down,
-                bytes: number.parse()?,
+                direction: down,
+                bytes: number,
             },
-            _ => Self::Connections {
-                count: number.parse()?,
+            "steady-up" => Self::Steady {
+                direction: up,
+                bytes: number,
             },
+            "steady-down" => Self::Steady {
+                direction: down,
+                bytes: number,
+            },
+            "connections" => Self::Connections { count: number },
+            "idle" => Self::Idle { count: number },
+            "channels" => Self::Channels { count: number },
+            "keystrokes" => Self::Keystrokes { count: number },
+            other => return Err(format!("no work is called {other:?}").into()),
         })
     }
 }
 
-/// Tells the parent where a server listens.
-pub(crate) fn announce(port: u16) -> Result<()> {
+/// Tells the parent something: where a server listens, what a client has measured.
+pub(crate) fn announce(what: impl std::fmt::Display) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{port}")?;
+    writeln!(out, "{what}")?;
     out.flush()?;
     Ok(())
 }
@@ -80,15 +104,37 @@ pub(crate) async fn run(words: &[String]) -> Result<()> {
         "bowline-server" => crate::bowline_roles::serve_forever(word(1)).await,
         role @ ("russh-client" | "bowline-client") => {
             let (port, cipher) = (word(1).parse()?, word(2));
-            let work = Work::parse(word(3), word(4))?;
-            let seconds = if role == "russh-client" {
-                crate::russh_roles::work(port, cipher, &work).await?
+            let task = Work::parse(word(3), word(4))?;
+            let figure = if role == "russh-client" {
+                work::run(&crate::russh_roles::library(port, cipher)?, task).await?
             } else {
-                crate::bowline_roles::work(port, cipher, &work).await?
+                work::run(&crate::bowline_roles::library(port, cipher)?, task).await?
             };
-            println!("{seconds}");
-            Ok(())
+            announce(figure)
         }
         other => Err(format!("no role is called {other:?}").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_told_what_its_parent_means() {
+        for direction in [Direction::Up, Direction::Down] {
+            for work in [
+                Work::Stream { direction, bytes: 1 },
+                Work::Steady { direction, bytes: 2 },
+                Work::Connections { count: 3 },
+                Work::Idle { count: 4 },
+                Work::Channels { count: 5 },
+                Work::Keystrokes { count: 6 },
+            ] {
+                let [name, number] = work.words();
+                assert_eq!(Work::parse(&name, &number).unwrap(), work);
+            }
+        }
+        assert!(Work::parse("sideways", "1").is_err());
     }
 }

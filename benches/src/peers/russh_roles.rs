@@ -1,17 +1,20 @@
-//! russh as the measured peer: a server whose application is a source and a sink, and a client that drives it.
+//! russh as the measured peer: a server, and a client that drives it.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use russh::keys::{Algorithm, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::server::{Msg, Session};
 use russh::{Channel, ChannelId, Preferred, client, server};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
-use crate::roles::{BLOCK, Direction, Result, Work, announce, until_input_ends};
+use crate::application;
+use crate::programs::{Login, host_key_file};
+use crate::roles::{Result, announce, until_input_ends};
+use crate::work::Library;
 
 fn preferred(cipher: &str) -> Preferred {
     let cipher = russh::cipher::ALL_CIPHERS
@@ -20,6 +23,7 @@ fn preferred(cipher: &str) -> Preferred {
     let mut preferred = Preferred {
         kex: Cow::Owned(vec![
             russh::kex::MLKEM768X25519_SHA256,
+            russh::kex::CURVE25519,
             russh::kex::EXTENSION_SUPPORT_AS_CLIENT,
             russh::kex::EXTENSION_SUPPORT_AS_SERVER,
             russh::kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
@@ -73,46 +77,21 @@ impl server::Handler for App {
         session.channel_success(id)?;
         if let Some(channel) = self.channels.remove(&id) {
             let command = String::from_utf8_lossy(data).into_owned();
-            tokio::spawn(serve(channel, command));
+            let handle = session.handle();
+            tokio::spawn(async move {
+                application::serve(&mut channel.into_stream(), &command).await;
+                // A client that is gone needs to be told nothing.
+                let _ = handle.exit_status_request(id, 0).await;
+                let _ = handle.close(id).await;
+            });
         }
         Ok(())
     }
 }
 
-async fn serve(channel: Channel<Msg>, command: String) {
-    let mut stream = channel.into_stream();
-    let bytes: u64 = command
-        .split(' ')
-        .nth(1)
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(0);
-    let block = vec![0; BLOCK];
-    if command.starts_with("source") {
-        let mut left = bytes;
-        while left > 0 {
-            let part = left.min(BLOCK as u64) as usize;
-            if stream.write_all(&block[..part]).await.is_err() {
-                return;
-            }
-            left -= part as u64;
-        }
-    } else {
-        let mut block = block;
-        let mut seen = 0;
-        while seen < bytes {
-            match stream.read(&mut block).await {
-                Ok(0) | Err(_) => return,
-                Ok(count) => seen += count as u64,
-            }
-        }
-        let _ = stream.write_all(b"!").await;
-    }
-    let _ = stream.shutdown().await;
-}
-
 pub(crate) async fn serve_forever(cipher: &str) -> Result<()> {
     let config = Arc::new(server::Config {
-        keys: vec![key()],
+        keys: vec![russh::keys::load_secret_key(host_key_file()?, None)?],
         preferred: preferred(cipher),
         nodelay: true,
         auth_rejection_time: Duration::ZERO,
@@ -143,7 +122,8 @@ pub(crate) async fn serve_forever(cipher: &str) -> Result<()> {
     tokio::select! { done = accept => done, () = until_input_ends() => Ok(()) }
 }
 
-struct AcceptAny;
+/// Any host key will do.
+pub(crate) struct AcceptAny;
 
 impl client::Handler for AcceptAny {
     type Error = russh::Error;
@@ -156,73 +136,61 @@ impl client::Handler for AcceptAny {
     }
 }
 
-async fn connect(
-    config: &Arc<client::Config>,
+/// The client.
+pub(crate) struct Russh {
+    config: Arc<client::Config>,
     port: u16,
-    key: &Arc<PrivateKey>,
-) -> Result<client::Handle<AcceptAny>> {
-    let mut session = client::connect(config.clone(), ("127.0.0.1", port), AcceptAny).await?;
-    let signer = PrivateKeyWithHashAlg::new(key.clone(), None);
-    if !session.authenticate_publickey("bench", signer).await?.success() {
-        return Err("russh: the login was refused".into());
-    }
-    Ok(session)
+    user: String,
+    key: Arc<PrivateKey>,
 }
 
-pub(crate) async fn work(port: u16, cipher: &str, work: &Work) -> Result<f64> {
-    let config = Arc::new(client::Config {
+pub(crate) fn library(port: u16, cipher: &str) -> Result<Russh> {
+    let login = Login::from_environment();
+    let config = client::Config {
         preferred: preferred(cipher),
         nodelay: true,
         ..client::Config::default()
-    });
-    let key = Arc::new(key());
-    match work {
-        Work::Stream { direction, bytes } => {
-            stream(&connect(&config, port, &key).await?, *direction, *bytes).await
-        }
-        Work::Connections { count } => {
-            let begin = Instant::now();
-            for _ in 0..*count {
-                let session = connect(&config, port, &key).await?;
-                session
-                    .disconnect(russh::Disconnect::ByApplication, "", "")
-                    .await?;
-            }
-            Ok(begin.elapsed().as_secs_f64())
-        }
-    }
+    };
+    Ok(Russh {
+        config: Arc::new(config),
+        port,
+        user: login.user,
+        key: Arc::new(match login.key {
+            Some(path) => russh::keys::load_secret_key(path, None)?,
+            None => key(),
+        }),
+    })
 }
 
-async fn stream(session: &client::Handle<AcceptAny>, direction: Direction, bytes: u64) -> Result<f64> {
-    let channel = session.channel_open_session().await?;
-    let name = match direction {
-        Direction::Up => "sink",
-        Direction::Down => "source",
-    };
-    channel.exec(false, format!("{name} {bytes}")).await?;
-    let begin = Instant::now();
-    let mut stream = channel.into_stream();
-    let mut block = vec![0; BLOCK];
-    match direction {
-        Direction::Up => {
-            let mut left = bytes;
-            while left > 0 {
-                let part = left.min(BLOCK as u64) as usize;
-                stream.write_all(&block[..part]).await?;
-                left -= part as u64;
-            }
-            stream.flush().await?;
-            stream.read_exact(&mut block[..1]).await?;
+impl Library for Russh {
+    type Client = client::Handle<AcceptAny>;
+
+    async fn connect(&self) -> Result<Self::Client> {
+        let mut session = client::connect(self.config.clone(), ("127.0.0.1", self.port), AcceptAny).await?;
+        let signer = PrivateKeyWithHashAlg::new(self.key.clone(), None);
+        if !session
+            .authenticate_publickey(&self.user, signer)
+            .await?
+            .success()
+        {
+            return Err("russh: the login was refused".into());
         }
-        Direction::Down => {
-            let mut seen = 0;
-            while seen < bytes {
-                match stream.read(&mut block).await? {
-                    0 => return Err("russh: the stream ended early".into()),
-                    count => seen += count as u64,
-                }
-            }
-        }
+        Ok(session)
     }
-    Ok(begin.elapsed().as_secs_f64())
+
+    async fn start(
+        client: &Self::Client,
+        command: &str,
+    ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+        let channel = client.channel_open_session().await?;
+        channel.exec(false, command).await?;
+        Ok(channel.into_stream())
+    }
+
+    async fn disconnect(client: Self::Client) -> Result<()> {
+        client
+            .disconnect(russh::Disconnect::ByApplication, "", "")
+            .await?;
+        Ok(())
+    }
 }

@@ -25,6 +25,11 @@ const PACKETS_PER_ADJUST: u32 = 4;
 /// A window grows only where it is used up faster than this: a slow stream gains nothing.
 const QUICK: Duration = Duration::from_secs(1);
 
+/// Nor does it grow where it is used up faster than this: on so short a path a larger one is a longer queue and little
+/// else. Keystrokes of another channel wait in it, too, and OpenSSH's client, which reads ahead as far as the window
+/// goes, slows down by moving what it has read.
+const SHORT: Duration = Duration::from_millis(20);
+
 /// What the peer may send us, and where the rest of the window is.
 #[derive(Debug)]
 pub(crate) struct ReceiveWindow {
@@ -123,7 +128,7 @@ impl Pace {
         let bytes = std::mem::take(&mut self.bytes);
         self.since = Some(now);
         let elapsed = now.saturating_duration_since(since);
-        if std::mem::take(&mut self.settling) || elapsed > QUICK {
+        if std::mem::take(&mut self.settling) || !(SHORT..=QUICK).contains(&elapsed) {
             return false;
         }
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).max(1);
@@ -323,9 +328,14 @@ mod tests {
             "a long fast path gets what it needs"
         );
         assert_eq!(
-            settled_size(1, 100 * mib),
+            settled_size(1, 50 * mib),
             4 * 1_024 * KIB,
             "a short path gets one attempt"
+        );
+        assert_eq!(
+            settled_size(1, 1_000 * mib),
+            2 * 1_024 * KIB,
+            "loopback would gain nothing but a queue"
         );
         assert_eq!(
             settled_size(2_000, 1_000 * mib),
