@@ -37,11 +37,14 @@ fn connections(runtime: &Runtime, stage: &Stage, count: usize) -> i64 {
         })
     });
     drop(held);
+    // What is left of them goes now, and not while something else is counted.
+    runtime.block_on(settle());
     bytes
 }
 
 fn channels(runtime: &Runtime, stage: &Stage, count: usize) -> i64 {
     let client = runtime.block_on(stage.connect()).expect("a connection");
+    runtime.block_on(settle());
     let (held, bytes) = kept(|| {
         runtime.block_on(async {
             let mut held = Vec::with_capacity(count);
