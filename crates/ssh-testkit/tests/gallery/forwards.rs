@@ -44,11 +44,12 @@ fn behind() -> u16 {
 fn talk(port: u16, line: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    stream.write_all(line.as_bytes()).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
     let mut answer = String::new();
-    // A refused connection may be reset.
-    let _reset = stream.read_to_string(&mut answer);
+    // A connection that is refused may be reset at each of these steps.
+    let _reset = stream
+        .write_all(line.as_bytes())
+        .and_then(|()| stream.shutdown(Shutdown::Write))
+        .and_then(|()| stream.read_to_string(&mut answer));
     answer
 }
 

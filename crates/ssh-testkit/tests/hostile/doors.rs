@@ -11,7 +11,7 @@ use ssh_client::channel::messages::{ChannelData, ChannelWindowAdjust};
 use ssh_client::channel::{ChannelType, DirectTcpip, ForwardedStreamlocal, ForwardedTcpip};
 use ssh_client::kex::Role;
 use ssh_client::keys::PublicKey;
-use ssh_client::wire::{Writer, number};
+use ssh_client::wire::{Packet, Writer, number};
 use ssh_client::{Client, Config, Credentials, HostKeys};
 use ssh_server::filesystem::Local;
 use ssh_server::{
@@ -84,46 +84,65 @@ impl Visit {
         self.peer
             .say(&request(line.theirs, name, true, fields), &mut self.target);
         loop {
-            let packet = self.peer.next(&mut self.target);
-            match packet.map(|packet| packet.number()) {
-                Some(number::CHANNEL_SUCCESS) => return true,
-                Some(number::CHANNEL_FAILURE) => return false,
-                Some(number::CHANNEL_DATA | number::CHANNEL_WINDOW_ADJUST) => {}
-                other => panic!("{other:?} in answer to {name}"),
+            let packet = self.peer.next(&mut self.target).expect("an answer comes");
+            match packet.number() {
+                // What other channels have to say, an end for one, may come at any time.
+                _ if packet.payload[1..5] != line.own.to_be_bytes() => {}
+                number::CHANNEL_SUCCESS => return true,
+                number::CHANNEL_FAILURE => return false,
+                number::CHANNEL_DATA | number::CHANNEL_WINDOW_ADJUST => {}
+                other => panic!("{other} in answer to {name}"),
             }
         }
     }
 
     /// Says data and hears the same.
-    fn echo(&mut self, line: Line) {
+    fn echo(&mut self, line: &mut Line) {
         self.peer
             .say(&data(line.theirs, b"and back again"), &mut self.target);
-        assert_eq!(heard(&mut self.peer, &mut self.target, 14), b"and back again");
+        line.window -= 14;
+        let back = heard(&mut self.peer, &mut self.target, line, 14);
+        assert_eq!(back, b"and back again");
     }
 }
 
-/// The next bytes of data.
-fn heard(peer: &mut Peer, target: &mut Tcp, count: usize) -> Vec<u8> {
+/// The next bytes of data. Credit that comes before them counts.
+fn heard(peer: &mut Peer, target: &mut Tcp, line: &mut Line, count: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < count {
-        let packet = peer.until(number::CHANNEL_DATA, target);
-        bytes.extend_from_slice(packet.decode::<ChannelData<'_>>().unwrap().data);
+        let packet = peer.next(target).expect("data come");
+        match packet.number() {
+            number::CHANNEL_DATA => {
+                let said: ChannelData<'_> = packet.decode().unwrap();
+                assert_eq!(said.recipient, line.own);
+                bytes.extend_from_slice(said.data);
+            }
+            number::CHANNEL_WINDOW_ADJUST => credit(line, &packet),
+            _ => {}
+        }
     }
     bytes
 }
 
+/// Counts credit that is this channel's.
+fn credit(line: &mut Line, packet: &Packet) {
+    let credit: ChannelWindowAdjust = packet.decode().unwrap();
+    if credit.recipient == line.own {
+        line.window += credit.bytes_to_add;
+    }
+}
+
 /// Extended data of several windows, never beyond what is granted: all of it has to be dropped with its credit.
-fn flood(peer: &mut Peer, target: &mut Tcp, line: Line, data_type: u32) {
-    let piece = vec![b'e'; 20_000];
-    let (mut left, mut said) = (u64::from(line.window), 0);
-    while said < 3 * u64::from(line.window) {
-        while left < 20_000 {
-            let packet = peer.until(number::CHANNEL_WINDOW_ADJUST, target);
-            let credit: ChannelWindowAdjust = packet.decode().unwrap();
-            left += u64::from(credit.bytes_to_add);
+fn flood(peer: &mut Peer, target: &mut Tcp, line: &mut Line, data_type: u32) {
+    let piece = [b'e'; 20_000];
+    let (all, mut said) = (3 * u64::from(line.window), 0);
+    while said < all {
+        while line.window < 20_000 {
+            credit(line, &peer.until(number::CHANNEL_WINDOW_ADJUST, target));
         }
         peer.say(&extended(line.theirs, data_type, &piece), target);
-        (left, said) = (left - 20_000, said + 20_000);
+        line.window -= 20_000;
+        said += 20_000;
     }
 }
 
@@ -132,20 +151,20 @@ const TYPES: [u32; 3] = [1, 99, u32::MAX];
 #[test]
 fn c06_a_server_drops_extended_data_for_files_programs_and_forwards() {
     let mut visit = Visit::begin();
-    for data_type in TYPES {
+    for (own, data_type) in (0..).step_by(3).zip(TYPES) {
         // A file service still answers its INIT.
-        let line = visit.session(1);
+        let mut line = visit.session(own);
         assert!(visit.ask(line, "subsystem", b"\0\0\0\x04sftp"));
-        flood(&mut visit.peer, &mut visit.target, line, data_type);
+        flood(&mut visit.peer, &mut visit.target, &mut line, data_type);
         let init = b"\0\0\0\x05\x01\0\0\0\x03";
         visit.peer.say(&data(line.theirs, init), &mut visit.target);
-        let version = heard(&mut visit.peer, &mut visit.target, 9);
+        let version = heard(&mut visit.peer, &mut visit.target, &mut line, 9);
         assert_eq!(version[4..9], *b"\x02\0\0\0\x03", "{data_type}");
         // A program still reads.
-        let line = visit.session(2);
+        let mut line = visit.session(own + 1);
         assert!(visit.ask(line, "exec", b"\0\0\0\x03cat"));
-        flood(&mut visit.peer, &mut visit.target, line, data_type);
-        visit.echo(line);
+        flood(&mut visit.peer, &mut visit.target, &mut line, data_type);
+        visit.echo(&mut line);
         // A target behind the server still hears.
         let (port, echo) = echo_once();
         let kind = DirectTcpip {
@@ -154,9 +173,9 @@ fn c06_a_server_drops_extended_data_for_files_programs_and_forwards() {
             originator: "127.0.0.1".to_owned(),
             originator_port: 0,
         };
-        let line = visit.peer.open(3, &kind.into(), 1 << 20, &mut visit.target);
-        flood(&mut visit.peer, &mut visit.target, line, data_type);
-        visit.echo(line);
+        let mut line = visit.peer.open(own + 2, &kind.into(), 1 << 20, &mut visit.target);
+        flood(&mut visit.peer, &mut visit.target, &mut line, data_type);
+        visit.echo(&mut line);
         echo.join().unwrap();
     }
 }
@@ -206,15 +225,15 @@ fn c06_a_client_of_files_drops_extended_data() {
             let files = client.sftp().await.unwrap();
             files.real_path(".").await.unwrap()
         });
-        let line = peer.agree_to_open(5, 1 << 20, &mut target);
+        let mut line = peer.agree_to_open(5, 1 << 20, &mut target);
         peer.until(number::CHANNEL_REQUEST, &mut target);
         let granted = [&[number::CHANNEL_SUCCESS][..], &line.theirs.to_be_bytes()].concat();
         peer.say(&granted, &mut target);
-        heard(&mut peer, &mut target, 9);
-        flood(&mut peer, &mut target, line, data_type);
+        heard(&mut peer, &mut target, &mut line, 9);
+        flood(&mut peer, &mut target, &mut line, data_type);
         peer.say(&data(line.theirs, b"\0\0\0\x05\x02\0\0\0\x03"), &mut target);
-        let realpath = heard(&mut peer, &mut target, 9);
-        flood(&mut peer, &mut target, line, data_type);
+        let realpath = heard(&mut peer, &mut target, &mut line, 9);
+        flood(&mut peer, &mut target, &mut line, data_type);
         let mut name = b"\0\0\0\x17\x68".to_vec();
         name.extend_from_slice(&realpath[5..9]);
         name.extend_from_slice(b"\0\0\0\x01\0\0\0\x01/\0\0\0\x01/\0\0\0\0");
@@ -294,7 +313,7 @@ fn pty(term: &[u8], sizes: [u32; 4], modes: &[u8]) -> Vec<u8> {
 #[test]
 fn c12_terminals_without_sense_are_refused_and_the_channel_stays() {
     let mut visit = Visit::begin();
-    let line = visit.session(1);
+    let mut line = visit.session(1);
     let usual = pty(b"xterm", [80, 24, 0, 0], b"\0");
     // What does not decode is refused, wherever it is cut; so is a name that no terminal has.
     for cut in 0..usual.len() {
@@ -325,13 +344,13 @@ fn c12_terminals_without_sense_are_refused_and_the_channel_stays() {
     }
     // After all of it the first channel still runs a program.
     assert!(visit.ask(line, "exec", b"\0\0\0\x03cat"));
-    visit.echo(line);
+    visit.echo(&mut line);
 }
 
 #[test]
 fn c12_window_changes_signals_and_second_programs_leave_the_first_one_alone() {
     let mut visit = Visit::begin();
-    let line = visit.session(1);
+    let mut line = visit.session(1);
     let changes = |visit: &mut Visit, count: u32| {
         let mut bytes = Vec::new();
         for at in 0..count {
@@ -367,5 +386,5 @@ fn c12_window_changes_signals_and_second_programs_leave_the_first_one_alone() {
     ] {
         assert!(!visit.ask(line, name, fields), "{name}");
     }
-    visit.echo(line);
+    visit.echo(&mut line);
 }
