@@ -231,6 +231,11 @@ impl Client {
             })
     }
 
+    /// How long the server may take to open something.
+    pub(crate) fn open_limit(&self) -> Duration {
+        self.about.timeouts.open
+    }
+
     /// How long connecting to something may take.
     pub(crate) fn connect_limit(&self) -> Duration {
         self.about.timeouts.connect

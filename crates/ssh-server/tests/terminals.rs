@@ -201,6 +201,21 @@ async fn a_signal_that_came_before_the_close_is_delivered() {
 }
 
 #[tokio::test]
+async fn a_program_whose_output_nobody_reads_has_a_broken_pipe_and_its_command_goes_on() {
+    let place = Place::new();
+    let handle = handle(&place).await;
+    let over = place.path("over");
+    let mut channel = session(&handle).await;
+    let script = format!("yes; echo over > {}; exit 3", over.display());
+    assert!(asked(&channel, Exec::new(script)).await);
+    let _ = shown(&mut channel, "y").await;
+    channel.send_request(&ChannelRequest::Eow).unwrap();
+    until("the rest of the command is run", || over.exists()).await;
+    let (_, requests) = output(channel).await;
+    assert!(matches!(&requests[..], [ChannelRequest::ExitStatus(exit)] if exit.status == 3));
+}
+
+#[tokio::test]
 async fn a_program_killed_at_its_terminal_is_told_of_by_the_signal() {
     let place = Place::new();
     let handle = handle(&place).await;

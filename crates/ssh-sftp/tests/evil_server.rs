@@ -166,6 +166,19 @@ fn malformed_names_are_refused() {
     }
 }
 
+/// What is decoded takes more room than what arrived: of the shortest entries no more may come than any server needs.
+#[test]
+fn an_answer_holds_at_most_4096_names() {
+    for (count, good) in [(4_096_u32, true), (4_097, false)] {
+        let mut client = ready_client(&[]);
+        asked_for_names(&mut client);
+        let names = vec![0; 12 * 4_097];
+        let body = names.get(..12 * count as usize).unwrap();
+        client.receive(message(104, &cat(&[&[0; 4], &count.to_be_bytes(), body])).into());
+        assert_eq!(client.poll().is_ok(), good, "{count}");
+    }
+}
+
 #[test]
 fn a_handle_is_at_most_256_bytes() {
     for (length, good) in [(0, true), (256, true), (257, false), (100_000, false)] {

@@ -15,6 +15,8 @@ use crate::terminal::{ask_line, harmless, print_error};
 
 /// The length of a break that a person asks for, as in ssh(1).
 const BREAK: Duration = Duration::from_secs(1);
+/// How long the server may take to say whether it passed it on.
+const BREAK_ANSWER: Duration = Duration::from_secs(3);
 
 /// How it ended.
 pub(super) enum Ending {
@@ -85,7 +87,9 @@ impl Interaction<'_> {
             }
             Command::Break => {
                 told(b'B', "");
-                if !process.send_break(BREAK).await.unwrap_or(false) {
+                // Nothing is shown while this waits.
+                let passed_on = tokio::time::timeout(BREAK_ANSWER, process.send_break(BREAK)).await;
+                if !matches!(passed_on, Ok(Ok(true))) {
                     print_error("The server did not pass the break on.\r\n");
                 }
             }

@@ -49,6 +49,9 @@ use target::Decision;
 /// side more wait in the listener's queue; those of a place at the server are refused.
 pub const MAX_FORWARDED_CONNECTIONS: usize = 1024;
 
+/// How many times longer than its caller a request to listen waits for its answer.
+const LATE_ANSWERS: u32 = 4;
+
 /// A forward to be: where it listens, where its connections go, and which of them may.
 ///
 /// ```no_run
@@ -382,10 +385,16 @@ impl Client {
         expected: Expected,
     ) -> Result<(Guest, Vec<u8>), Error> {
         let guest = self.expect(expected)?;
-        let reply = self
-            .handle()
-            .global_request(request)
-            .await
+        // Longer than the caller waits, but not for ever: a server that says nothing would keep the connection alive that
+        // nobody else uses any more. Should it agree even later, what it opens is refused.
+        let limit = self.open_limit().saturating_mul(LATE_ANSWERS);
+        let asked = tokio::time::timeout(limit, self.handle().global_request(request)).await;
+        let reply = asked
+            .map_err(|_elapsed| Error::OpenTimeout {
+                address: self.address().clone(),
+                purpose: purpose.to_owned(),
+                limit,
+            })?
             .map_err(|source| self.channel_error("ask the server to listen", source))?;
         match reply {
             Some(reply) => Ok((guest, reply)),

@@ -1,11 +1,13 @@
 //! A program with three pipes.
 //!
 //! EOF from the client closes the program's standard input; a program that closes it itself is told of by
-//! `eow@openssh.com`. A signal goes to the program's process group.
+//! `eow@openssh.com`. The same message from the client closes the program's standard output: its next write there fails,
+//! and what follows in its command goes on. A signal goes to the program's process group.
 
 use std::pin::pin;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::coop::consume_budget;
 
 use super::{Outcome, tell, waiting_request};
@@ -46,12 +48,16 @@ async fn converse(
         (fed, reader, stdin)
     });
     let mut leftovers = pin!(pump::discard(leftovers));
-    let mut output = pin!(async {
-        tokio::join!(
-            pump::to_channel(&stdout, &mut writer),
-            pump::to_channel(&stderr, &mut stderr_writer)
-        )
-    });
+    let output_unread = Notify::new();
+    let told = async {
+        // Dropped with this block: the program then has a broken pipe.
+        let stdout = stdout;
+        tokio::select! {
+            told = pump::to_channel(&stdout, &mut writer) => told,
+            () = output_unread.notified() => Ok(()),
+        }
+    };
+    let mut output = pin!(async { tokio::join!(told, pump::to_channel(&stderr, &mut stderr_writer)) });
     let mut unread: Option<ChannelReader> = None;
     let (mut input_over, mut output_over) = (false, false);
     loop {
@@ -59,7 +65,7 @@ async fn converse(
             biased;
             request = control.next_request() => match request {
                 Some(request) => {
-                    signal(process, request);
+                    follow(process, &output_unread, request);
                     // Nobody who asks and asks keeps this thread to himself.
                     consume_budget().await;
                 }
@@ -67,7 +73,7 @@ async fn converse(
             },
             (fed, reader, stdin) = &mut input, if !input_over => {
                 input_over = true;
-                signals(process, control).await;
+                follow_all(process, &output_unread, control).await;
                 drop(stdin);
                 if let Err(Stopped::Local(error)) = fed {
                     // The program wants no more: the client may stop sending, and what still comes is dropped.
@@ -81,7 +87,7 @@ async fn converse(
             ended = &mut output, if !output_over => {
                 output_over = true;
                 if let (Err(Stopped::Channel), _) | (_, Err(Stopped::Channel)) = ended {
-                    signals(process, control).await;
+                    follow_all(process, &output_unread, control).await;
                     return Outcome::Left;
                 }
             }
@@ -92,10 +98,10 @@ async fn converse(
     }
 }
 
-/// Passes on what has come and waits.
-async fn signals(process: &Process, control: &mut ChannelControl) {
+/// Does what has been asked for and waits.
+async fn follow_all(process: &Process, output_unread: &Notify, control: &mut ChannelControl) {
     while let Some(request) = waiting_request(control).await {
-        signal(process, request);
+        follow(process, output_unread, request);
     }
 }
 
@@ -106,12 +112,20 @@ async fn drop_input(reader: &mut Option<ChannelReader>) {
     }
 }
 
-/// Passes a signal on; anything else means nothing to a running program without a terminal and is refused.
-fn signal(process: &Process, request: IncomingRequest) {
-    if let ChannelRequest::Signal(wanted) = request.request()
-        && let Some(signal) = child::signal_named(wanted.name.as_bytes())
-    {
-        process.signal(signal);
-        request.accept();
+/// Passes a signal on, or that nobody reads the output; anything else means nothing to a running program without a
+/// terminal and is refused.
+fn follow(process: &Process, output_unread: &Notify, request: IncomingRequest) {
+    match request.request() {
+        ChannelRequest::Signal(wanted) => {
+            if let Some(signal) = child::signal_named(wanted.name.as_bytes()) {
+                process.signal(signal);
+                request.accept();
+            }
+        }
+        ChannelRequest::Eow => {
+            output_unread.notify_one();
+            request.accept();
+        }
+        _ => {}
     }
 }

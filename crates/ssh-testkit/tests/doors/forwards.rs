@@ -236,6 +236,22 @@ async fn a_server_that_never_answers_is_given_up_and_the_late_answer_taken_back(
     assert_eq!(asked(&server).await.request().name(), "cancel-tcpip-forward");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_keeps_no_connection_that_nobody_uses() {
+    let mut config = Config {
+        keepalive: None,
+        ..Config::default()
+    };
+    config.timeouts.open = Duration::from_secs(5);
+    let (client, server) = scripted(&config).await;
+    let forward = client.forward_remote("", 8_080, greeting()).await;
+    assert!(matches!(forward, Err(Error::OpenTimeout { .. })), "{forward:?}");
+    drop(client);
+    tokio::time::timeout(Duration::from_secs(60), server.closed())
+        .await
+        .expect("the connection ends");
+}
+
 #[tokio::test]
 async fn dropping_a_forward_ends_its_connections_and_tells_the_server() {
     let (client, server) = scripted(&Config::default()).await;
