@@ -6,11 +6,9 @@
 //! K       = string( SHA-256( ML-KEM secret (32) ‖ X25519 secret (32) ) )
 //! ```
 
-use ml_kem::MlKem768;
-
 use super::curve25519::X25519;
 use super::hybrid;
-use super::mlkem::MlKem;
+use super::mlkem::MlKem768;
 use super::{Method, NewClient};
 use crate::exchange_hash::Hash;
 use crate::wire::Tier;
@@ -21,6 +19,6 @@ pub static MLKEM768_X25519_SHA256: Method = Method {
     tier: Tier::Recommended,
     is_post_quantum: true,
     hash: Hash::SHA256,
-    client: NewClient::Ahead(|rng| hybrid::client::<MlKem<MlKem768>, X25519>(Hash::SHA256, rng)),
-    server: |_, rng| hybrid::server::<MlKem<MlKem768>, X25519>(Hash::SHA256, rng),
+    client: NewClient::Ahead(|rng| hybrid::client::<MlKem768, X25519>(Hash::SHA256, rng)),
+    server: |_, rng| hybrid::server::<MlKem768, X25519>(Hash::SHA256, rng),
 };

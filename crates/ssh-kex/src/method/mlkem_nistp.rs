@@ -7,13 +7,12 @@
 //! K       = string( HASH( ML-KEM secret (32) ‖ x of the shared point (32 or 48) ) )
 //! ```
 
-use ml_kem::{MlKem768, MlKem1024};
 use p256::NistP256;
 use p384::NistP384;
 
 use super::ecdh_nistp::Nist;
 use super::hybrid;
-use super::mlkem::MlKem;
+use super::mlkem::{MlKem768, MlKem1024};
 use super::{Method, NewClient};
 use crate::exchange_hash::Hash;
 use crate::wire::Tier;
@@ -24,8 +23,8 @@ pub static MLKEM768_NISTP256_SHA256: Method = Method {
     tier: Tier::Compatible,
     is_post_quantum: true,
     hash: Hash::SHA256,
-    client: NewClient::Ahead(|rng| hybrid::client::<MlKem<MlKem768>, Nist<NistP256>>(Hash::SHA256, rng)),
-    server: |_, rng| hybrid::server::<MlKem<MlKem768>, Nist<NistP256>>(Hash::SHA256, rng),
+    client: NewClient::Ahead(|rng| hybrid::client::<MlKem768, Nist<NistP256>>(Hash::SHA256, rng)),
+    server: |_, rng| hybrid::server::<MlKem768, Nist<NistP256>>(Hash::SHA256, rng),
 };
 
 /// ML-KEM-1024 with P-384.
@@ -34,6 +33,6 @@ pub static MLKEM1024_NISTP384_SHA384: Method = Method {
     tier: Tier::Compatible,
     is_post_quantum: true,
     hash: Hash::SHA384,
-    client: NewClient::Ahead(|rng| hybrid::client::<MlKem<MlKem1024>, Nist<NistP384>>(Hash::SHA384, rng)),
-    server: |_, rng| hybrid::server::<MlKem<MlKem1024>, Nist<NistP384>>(Hash::SHA384, rng),
+    client: NewClient::Ahead(|rng| hybrid::client::<MlKem1024, Nist<NistP384>>(Hash::SHA384, rng)),
+    server: |_, rng| hybrid::server::<MlKem1024, Nist<NistP384>>(Hash::SHA384, rng),
 };
