@@ -1,56 +1,134 @@
-//! The bare ceiling: one thread seals 32 KiB packets with ring and writes them, one reads and opens them. No protocol.
+//! The bare ceilings: what the primitives and the sockets allow without any protocol.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
+use aes::Aes128;
+use chacha20::ChaCha20;
+use chacha20::cipher::{KeyIvInit, StreamCipher};
+use ctr::Ctr128BE;
+use poly1305::Poly1305;
+use poly1305::universal_hash::KeyInit;
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::hmac;
 
 use crate::roles::Result;
 
-const PACKET: usize = 32 * 1024;
-const TAG: usize = 16;
+mod connection;
+pub(crate) use connection::connections;
 
-fn key() -> Result<LessSafeKey> {
+const PACKET: usize = 32 * 1024;
+/// Room for the longest tag.
+const TAG: usize = 32;
+
+/// One end: what it does to a packet and the place of its tag before it is sent, or after it has come.
+type End = Box<dyn FnMut(u64, &mut [u8]) -> Result<()> + Send>;
+
+/// The sealing and the opening end of a cipher, each with the primitives that our packets use.
+fn ends(cipher: &str) -> Result<[End; 2]> {
+    match cipher {
+        "aes128-gcm@openssh.com" => Ok([seal_gcm()?, open_gcm()?]),
+        "chacha20-poly1305@openssh.com" => Ok([polynomial(true), polynomial(false)]),
+        "aes128-ctr" => Ok([counter_mode_and_hash(true), counter_mode_and_hash(false)]),
+        other => Err(format!("no ceiling is known for {other}").into()),
+    }
+}
+
+fn gcm_key() -> Result<LessSafeKey> {
     Ok(LessSafeKey::new(
         UnboundKey::new(&AES_128_GCM, &[7; 16]).map_err(|_| "ring refused a key")?,
     ))
 }
 
-fn nonce(counter: u64) -> Nonce {
-    let mut bytes = [0; 12];
-    bytes[4..].copy_from_slice(&counter.to_be_bytes());
-    Nonce::assume_unique_for_key(bytes)
+fn gcm_nonce(counter: u64) -> Nonce {
+    Nonce::assume_unique_for_key(nonce(counter))
 }
 
-/// MiB per second that `bytes` bytes reach.
-pub(crate) fn measure(bytes: u64) -> Result<f64> {
+fn nonce(counter: u64) -> [u8; 12] {
+    let mut bytes = [0; 12];
+    bytes[4..].copy_from_slice(&counter.to_be_bytes());
+    bytes
+}
+
+fn seal_gcm() -> Result<End> {
+    let key = gcm_key()?;
+    Ok(Box::new(move |counter, packet| {
+        let (body, place) = packet.split_at_mut(PACKET);
+        let tag = key
+            .seal_in_place_separate_tag(gcm_nonce(counter), Aad::empty(), body)
+            .map_err(|_| "sealing failed")?;
+        place[..16].copy_from_slice(tag.as_ref());
+        Ok(())
+    }))
+}
+
+fn open_gcm() -> Result<End> {
+    let key = gcm_key()?;
+    Ok(Box::new(move |counter, packet| {
+        key.open_in_place(gcm_nonce(counter), Aad::empty(), &mut packet[..PACKET + 16])
+            .map_err(|_| "opening failed")?;
+        Ok(())
+    }))
+}
+
+/// ChaCha20, and Poly1305 over what goes over the wire.
+fn polynomial(seals: bool) -> End {
+    Box::new(move |counter, packet| {
+        let (body, place) = packet.split_at_mut(PACKET);
+        let mut stream = ChaCha20::new(&[7; 32].into(), &nonce(counter).into());
+        let tag = |body: &[u8]| Poly1305::new(&[7; 32].into()).compute_unpadded(body);
+        if seals {
+            stream.apply_keystream(body);
+            place[..16].copy_from_slice(tag(body).as_slice());
+        } else {
+            let opens = tag(body).as_slice() == &place[..16];
+            stream.apply_keystream(body);
+            opens.then_some(()).ok_or("opening failed")?;
+        }
+        Ok(())
+    })
+}
+
+/// AES-128 in counter mode, and HMAC-SHA2-256 over what goes over the wire.
+fn counter_mode_and_hash(seals: bool) -> End {
+    let mut stream = Ctr128BE::<Aes128>::new(&[7; 16].into(), &[0; 16].into());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+    Box::new(move |_counter, packet| {
+        let (body, place) = packet.split_at_mut(PACKET);
+        if seals {
+            stream.apply_keystream(body);
+            place[..32].copy_from_slice(hmac::sign(&key, body).as_ref());
+        } else {
+            hmac::verify(&key, body, &place[..32]).map_err(|_| "opening failed")?;
+            stream.apply_keystream(body);
+        }
+        Ok(())
+    })
+}
+
+/// One thread seals 32 KiB packets and writes them, one reads and opens them: the MiB per second that `bytes` bytes reach.
+pub(crate) fn stream(cipher: &str, bytes: u64) -> Result<f64> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let packets = bytes / PACKET as u64;
+    let [mut seal, mut open] = ends(cipher)?;
     let begin = Instant::now();
     let sender = std::thread::spawn(move || -> Result<()> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        let key = key()?;
         let mut packet = vec![0; PACKET + TAG];
         for counter in 0..packets {
-            let (body, place) = packet.split_at_mut(PACKET);
-            let tag = key
-                .seal_in_place_separate_tag(nonce(counter), Aad::empty(), body)
-                .map_err(|_| "sealing failed")?;
-            place.copy_from_slice(tag.as_ref());
+            seal(counter, &mut packet)?;
             stream.write_all(&packet)?;
         }
         Ok(())
     });
     let (mut stream, _) = listener.accept()?;
-    let key = key()?;
     let mut packet = vec![0; PACKET + TAG];
     for counter in 0..packets {
         stream.read_exact(&mut packet)?;
-        key.open_in_place(nonce(counter), Aad::empty(), &mut packet)
-            .map_err(|_| "opening failed")?;
+        open(counter, &mut packet)?;
     }
     sender.join().map_err(|_| "the sender panicked")??;
     Ok(bytes as f64 / (1 << 20) as f64 / begin.elapsed().as_secs_f64())

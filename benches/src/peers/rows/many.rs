@@ -1,9 +1,9 @@
 //! Many of something: connections, channels, keystrokes.
 
 use super::{Row, contender};
-use crate::Plan;
 use crate::programs::{FAST_CIPHER, Scene};
 use crate::roles::Work;
+use crate::{Plan, ceiling};
 
 /// P-8: connections one after another.
 pub(super) fn connections<'a>(threads: u32, plan: &'a Plan, scene: &'a Scene) -> Row<'a> {
@@ -21,7 +21,13 @@ pub(super) fn connections<'a>(threads: u32, plan: &'a Plan, scene: &'a Scene) ->
         direction: "-",
         unit: "ms",
         larger_is_better: false,
-        contenders: vec![of("bowline"), of("russh")],
+        contenders: vec![
+            of("bowline"),
+            of("russh"),
+            contender("ceiling", move || {
+                Ok(ceiling::connections(count)? * 1000.0 / count as f64)
+            }),
+        ],
     }
 }
 
