@@ -1,8 +1,8 @@
 //! A directory that nobody else can look into, for the sockets and files of one connection.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::tokio_driver::system_rng;
@@ -22,8 +22,11 @@ impl PrivateDirectory {
             .filter_map(|byte| char::from_digit(u32::from(*byte) % 36, 36))
             .collect();
         let path = std::env::temp_dir().join(format!("ssh-{name}"));
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
+        DirBuilder::new().mode(PRIVATE).create(&path)?;
+        let directory = Self(path);
+        // This process's own mask may have taken bits that the user needs; nobody else can have got at it since.
+        fs::set_permissions(directory.path(), Permissions::from_mode(PRIVATE))?;
+        Ok(directory)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -38,6 +41,9 @@ impl Drop for PrivateDirectory {
         }
     }
 }
+
+/// The user's alone.
+const PRIVATE: u32 = 0o700;
 
 #[cfg(test)]
 mod tests {

@@ -9,11 +9,11 @@
 //! The cookie is written to a file of the session's own, by this module: no command ever gets to see what the client
 //! sent, and the user's own `.Xauthority` is not touched.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
@@ -177,6 +177,8 @@ fn write_authority(
         .create_new(true)
         .mode(0o600)
         .open(path)?;
+    // This process's own mask may have taken bits that the user's programs need.
+    file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all(&entry)
 }
 

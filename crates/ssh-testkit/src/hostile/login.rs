@@ -26,8 +26,13 @@ pub fn service_accept() -> Vec<u8> {
 
 /// A USERAUTH_REQUEST of any method with any fields.
 pub fn request(method_name: &str, fields: &[u8]) -> Vec<u8> {
+    request_of(Victim::USER, method_name, fields)
+}
+
+/// The same in the name of another user.
+pub fn request_of(user: &str, method_name: &str, fields: &[u8]) -> Vec<u8> {
     UserauthRequest {
-        user_name: Victim::USER.as_bytes(),
+        user_name: user.as_bytes(),
         service_name: CONNECTION,
         method_name,
         method_fields: Rest(fields),
@@ -49,6 +54,14 @@ pub fn password(word: &[u8]) -> Vec<u8> {
 /// # Panics
 /// The key cannot sign.
 pub fn public_key(key: &PrivateKey, session_id: Option<&[u8]>) -> Vec<u8> {
+    public_key_of(Victim::USER, key, session_id)
+}
+
+/// The same in the name of another user.
+///
+/// # Panics
+/// The key cannot sign.
+pub fn public_key_of(user: &str, key: &PrivateKey, session_id: Option<&[u8]>) -> Vec<u8> {
     let algorithm = key.algorithms()[0];
     let mut fields = Vec::new();
     let mut writer = Writer::new(&mut fields);
@@ -59,11 +72,11 @@ pub fn public_key(key: &PrivateKey, session_id: Option<&[u8]>) -> Vec<u8> {
         let mut signed = Vec::new();
         let mut writer = Writer::new(&mut signed);
         writer.string(session_id);
-        writer.raw(&request("publickey", &fields));
+        writer.raw(&request_of(user, "publickey", &fields));
         let signature = key.sign(algorithm, &signed).expect("a signature");
         Writer::new(&mut fields).string(&signature);
     }
-    request("publickey", &fields)
+    request_of(user, "publickey", &fields)
 }
 
 impl Peer {
@@ -77,7 +90,8 @@ impl Peer {
                 self.say(&service_request(), target);
                 self.until(number::SERVICE_ACCEPT, target);
                 let session_id = self.session_id.clone();
-                self.say(&public_key(&Victim::user_key(), session_id.as_deref()), target);
+                let request = public_key_of(&self.user, &Victim::user_key(), session_id.as_deref());
+                self.say(&request, target);
                 self.until(number::USERAUTH_SUCCESS, target);
             }
             Role::Server => {

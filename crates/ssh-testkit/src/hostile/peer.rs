@@ -12,6 +12,7 @@ use ssh_client::wire::{Encode, NameList, Packet, Packetizer, Writer, cipher, num
 
 use super::suite::{Keys, Suite};
 use super::target::Target;
+use super::victim::Victim;
 
 /// Where an exchange stands, seen from the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +84,8 @@ pub struct Peer {
     pub wire: Packetizer,
     /// As a server: its host key.
     pub key: PrivateKey,
+    /// As a client: the name it logs in with.
+    pub user: String,
     /// The session identifier, once there is one.
     pub session_id: Option<Vec<u8>>,
     /// H of the last exchange.
@@ -106,6 +109,7 @@ impl Peer {
             traits,
             wire: Packetizer::new([5; 32]),
             key: PrivateKey::generate_ed25519(&mut rng, "hostile"),
+            user: Victim::USER.to_owned(),
             session_id: None,
             exchange_hash: Vec::new(),
             rng,

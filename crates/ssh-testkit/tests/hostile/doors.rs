@@ -5,27 +5,22 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use ssh_client::channel::messages::{ChannelData, ChannelWindowAdjust};
 use ssh_client::channel::{ChannelType, DirectTcpip, ForwardedStreamlocal, ForwardedTcpip};
 use ssh_client::kex::Role;
 use ssh_client::keys::PublicKey;
-use ssh_client::wire::{Packet, Writer, number};
+use ssh_client::wire::{Writer, number};
 use ssh_client::{Client, Config, Credentials, HostKeys};
 use ssh_server::filesystem::Local;
 use ssh_server::{
-    Account, Application, Candidate, Decision, Forward, Listening, Login, Permissions, Programs, Server,
-    Services, Session, Target as Address,
+    Account, Application, Candidate, Decision, Forward, Login, Permissions, Programs, Services, Session,
+    Target as Address,
 };
 use ssh_testkit::hostile::channels::{Line, data, extended, open, request};
 use ssh_testkit::hostile::{Peer, Target, Tcp, Traits, Victim};
 use tokio::runtime::Runtime;
 
-/// A busy machine decides nothing: all that is waited for here has to come.
-fn patient(target: Tcp) -> Tcp {
-    target.patient(Duration::from_secs(120)).unwrap()
-}
+use super::visit::{Visit, credit, heard, patient};
 
 /// A login server that lets the one user key in.
 struct House(Services);
@@ -45,91 +40,12 @@ impl Application for House {
 }
 
 /// That server and a peer that has logged in.
-struct Visit {
-    peer: Peer,
-    target: Tcp,
-    _listening: Listening,
-    _runtime: Runtime,
-}
-
-impl Visit {
-    fn begin() -> Self {
-        let runtime = Runtime::new().unwrap();
-        let account = Account::current().unwrap();
-        let services = Services::new()
-            .sftp(Local::new(&account.home))
-            .programs(Programs::new(account));
-        let builder = Server::builder().host_key(Victim::host_key());
-        let listening = runtime
-            .block_on(builder.listen((Ipv4Addr::LOCALHOST, 0), House(services)))
-            .unwrap();
-        let mut target = patient(Tcp::connect(listening.local_addr().port()).unwrap());
-        let mut peer = Peer::of(Role::Server, Traits::default());
-        peer.connect(&mut target);
-        Self {
-            peer,
-            target,
-            _listening: listening,
-            _runtime: runtime,
-        }
-    }
-
-    fn session(&mut self, own: u32) -> Line {
-        let kind = ChannelType::Session;
-        self.peer.open(own, &kind, 1 << 20, &mut self.target)
-    }
-
-    /// Asks for something about a channel; whether it was granted.
-    fn ask(&mut self, line: Line, name: &str, fields: &[u8]) -> bool {
-        self.peer
-            .say(&request(line.theirs, name, true, fields), &mut self.target);
-        loop {
-            let packet = self.peer.next(&mut self.target).expect("an answer comes");
-            match packet.number() {
-                // What other channels have to say, an end for one, may come at any time.
-                _ if packet.payload[1..5] != line.own.to_be_bytes() => {}
-                number::CHANNEL_SUCCESS => return true,
-                number::CHANNEL_FAILURE => return false,
-                number::CHANNEL_DATA | number::CHANNEL_WINDOW_ADJUST => {}
-                other => panic!("{other} in answer to {name}"),
-            }
-        }
-    }
-
-    /// Says data and hears the same.
-    fn echo(&mut self, line: &mut Line) {
-        self.peer
-            .say(&data(line.theirs, b"and back again"), &mut self.target);
-        line.window -= 14;
-        let back = heard(&mut self.peer, &mut self.target, line, 14);
-        assert_eq!(back, b"and back again");
-    }
-}
-
-/// The next bytes of data. Credit that comes before them counts.
-fn heard(peer: &mut Peer, target: &mut Tcp, line: &mut Line, count: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while bytes.len() < count {
-        let packet = peer.next(target).expect("data come");
-        match packet.number() {
-            number::CHANNEL_DATA => {
-                let said: ChannelData<'_> = packet.decode().unwrap();
-                assert_eq!(said.recipient, line.own);
-                bytes.extend_from_slice(said.data);
-            }
-            number::CHANNEL_WINDOW_ADJUST => credit(line, &packet),
-            _ => {}
-        }
-    }
-    bytes
-}
-
-/// Counts credit that is this channel's.
-fn credit(line: &mut Line, packet: &Packet) {
-    let credit: ChannelWindowAdjust = packet.decode().unwrap();
-    if credit.recipient == line.own {
-        line.window += credit.bytes_to_add;
-    }
+fn begin() -> Visit {
+    let account = Account::current().unwrap();
+    let services = Services::new()
+        .sftp(Local::new(&account.home))
+        .programs(Programs::new(account));
+    Visit::to(House(services))
 }
 
 /// Extended data of several windows, never beyond what is granted: all of it has to be dropped with its credit.
@@ -150,7 +66,7 @@ const TYPES: [u32; 3] = [1, 99, u32::MAX];
 
 #[test]
 fn c06_a_server_drops_extended_data_for_files_programs_and_forwards() {
-    let mut visit = Visit::begin();
+    let mut visit = begin();
     for (own, data_type) in (0..).step_by(3).zip(TYPES) {
         // A file service still answers its INIT.
         let mut line = visit.session(own);
@@ -196,7 +112,7 @@ fn echo_once() -> (u16, JoinHandle<()>) {
 }
 
 /// Our client, on its way to a peer that plays the server, and what it does once it is logged in.
-fn client<T: Send + 'static>(
+pub fn client<T: Send + 'static>(
     act: impl AsyncFnOnce(Client) -> T + Send + 'static,
 ) -> (Peer, Tcp, JoinHandle<T>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -312,7 +228,7 @@ fn pty(term: &[u8], sizes: [u32; 4], modes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn c12_terminals_without_sense_are_refused_and_the_channel_stays() {
-    let mut visit = Visit::begin();
+    let mut visit = begin();
     let mut line = visit.session(1);
     let usual = pty(b"xterm", [80, 24, 0, 0], b"\0");
     // What does not decode is refused, wherever it is cut; so is a name that no terminal has.
@@ -349,7 +265,7 @@ fn c12_terminals_without_sense_are_refused_and_the_channel_stays() {
 
 #[test]
 fn c12_window_changes_signals_and_second_programs_leave_the_first_one_alone() {
-    let mut visit = Visit::begin();
+    let mut visit = begin();
     let mut line = visit.session(1);
     let changes = |visit: &mut Visit, count: u32| {
         let mut bytes = Vec::new();
