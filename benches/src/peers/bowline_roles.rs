@@ -88,7 +88,7 @@ impl Library for Bowline {
     async fn connect(&self) -> Result<Client> {
         let credentials = match &self.login.key {
             Some(path) => Credentials::key_file(path),
-            None => Credentials::signer(self.key.clone()),
+            None => Credentials::key(self.key.clone()),
         };
         // As the other libraries here do: what is measured is not the reading of files.
         let host_keys = HostKeys::dangerous_accept_any();

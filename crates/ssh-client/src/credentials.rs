@@ -160,12 +160,14 @@ impl Credentials {
         Ok(each.fold(Self::none(), Self::then).optional())
     }
 
-    /// A private key in memory.
-    pub fn key(key: PrivateKey) -> Self {
-        Self::one(Item::Key(Arc::new(key)))
+    /// A private key in memory; one that many connections use may be shared ([`Arc`]). It signs at once, which saves the
+    /// round trip of asking the server about it.
+    pub fn key(key: impl Into<Arc<PrivateKey>>) -> Self {
+        Self::one(Item::Key(key.into()))
     }
 
-    /// Anything that signs: an agent, a piece of hardware. It may block.
+    /// Anything that signs: an agent, a piece of hardware. It may block or ask somebody, so the server is asked first
+    /// whether it would take the key.
     pub fn signer(signer: Arc<dyn Signer>) -> Self {
         Self::one(Item::Signer(signer))
     }
