@@ -61,6 +61,8 @@ pub struct Transport {
     exchange: Exchange,
     /// When the exchange in progress began; when none is, when the last one ended.
     since: Instant,
+    /// Whether bulk data was sent under our newest keys.
+    carried_bulk: bool,
     verdict: Option<HostKeyVerdict>,
     /// Key exchanges begun by the peer before anybody logged in.
     early_exchanges: usize,
@@ -138,6 +140,7 @@ impl Transport {
             settled: Place::BeforeLogin,
             exchange: Exchange::Idle,
             since,
+            carried_bulk: false,
             verdict: None,
             early_exchanges: 0,
             key_exchanges: 1,
@@ -173,6 +176,7 @@ impl Transport {
 
     /// Sends bulk data. Only when [`data_room`](Self::data_room) is not 0: otherwise it counts against the hold queue.
     pub fn send_data<M: Message + ?Sized>(&mut self, message: &M) {
+        self.carried_bulk |= !self.exchange.holds_messages();
         // What can fail here is remembered, and `poll` reports it.
         let _ = self.dispatch(message, false);
     }

@@ -143,6 +143,9 @@ fn every_limit_of_the_policy_starts_a_rekey_in_both_directions() {
                 client_config.rekey = if decides == Role::Client { policy } else { never };
                 server_config.rekey = if decides == Role::Server { policy } else { never };
                 let (mut client, mut server) = logged_in(client_config, server_config);
+                // Whoever only hears counts what it hears from here on.
+                client.wait(Duration::from_millis(100));
+                server.wait(Duration::from_millis(100));
                 let block = vec![0; 100];
                 for _ in 0..messages {
                     let sender = if sends == Role::Client {
@@ -189,8 +192,55 @@ fn a_limit_below_one_packet_does_not_spin() {
     assert_eq!(client.rekeyed, before, "quiet connections stay quiet");
     client.transport().send(&Counted { count: 1 }).unwrap();
     pump(&mut client, &mut server, &mut Cuts::Whole);
-    assert!(client.rekeyed > before && client.rekeyed < before + 4);
+    assert_eq!(client.rekeyed, before, "nobody has had a turn");
+    client.wait(Duration::from_millis(100));
+    pump(&mut client, &mut server, &mut Cuts::Whole);
+    assert_eq!(client.rekeyed, before + 1);
+    client.transport().send_data(&Bulk { data: &[] });
+    pump(&mut client, &mut server, &mut Cuts::Whole);
+    assert!(client.rekeyed > before + 1 && client.rekeyed < before + 4);
     assert_eq!(counts(&mut server), [1]);
+}
+
+/// Each ping and each answer is more than these keys may carry, and pings never stop: what the rooms above have to send
+/// gets its turn all the same, in both directions.
+#[test]
+fn pings_that_never_stop_starve_no_direction_however_low_the_limits() {
+    let mut config = quick();
+    config.rekey = RekeyPolicy {
+        bytes: 16,
+        packets: 1,
+        time: None,
+    };
+    let (mut client, mut server) = logged_in(config.clone(), config);
+    let (mut sent, mut rounds) = ([0; 2], 0);
+    while sent.iter().any(|sent| *sent < 50) {
+        for (seat, sent) in [&mut client, &mut server].into_iter().zip(&mut sent) {
+            let transport = seat.transport();
+            transport.ping(b"?").unwrap();
+            if transport.data_room() > 0 {
+                transport.send_data(&Bulk { data: b"data" });
+                *sent += 1;
+            }
+        }
+        // What crosses on the wire is heard before anybody has another turn.
+        let (up, down) = (client.output(), server.output());
+        server.receive(&up);
+        client.receive(&down);
+        rounds += 1;
+        assert!(rounds < 2_000, "{sent:?} packets of data in {rounds} rounds");
+    }
+    pump(&mut client, &mut server, &mut Cuts::Whole);
+    assert_eq!((&client.error, &server.error), (&None, &None));
+    assert!(client.rekeyed >= 50, "{} changes of keys", client.rekeyed);
+    let bulk = |seat: &Seat| {
+        let of_bulk = |number: u8| number == <Bulk<'_> as Message>::NUMBER;
+        seat.packets
+            .iter()
+            .filter(|packet| of_bulk(packet.number()))
+            .count()
+    };
+    assert_eq!([bulk(&server), bulk(&client)], sent);
 }
 
 #[test]

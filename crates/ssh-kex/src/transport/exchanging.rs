@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{MAX_EARLY_EXCHANGES, Transport, TransportEvent};
 use crate::error::{Error, Misbehaviour, Phase, Place};
 use crate::exchange::{Exchange, ExpectKexInit, Occasion, Setting, Step};
+use crate::rekey::Wear;
 use crate::wire::{Layer, Packet};
 
 impl Transport {
@@ -31,15 +32,18 @@ impl Transport {
     pub(super) fn begin_exchange(&mut self, now: Instant) {
         self.exchange = Exchange::ExpectKexInit(ExpectKexInit::begin(&mut self.link, false));
         self.since = now;
+        self.carried_bulk = false;
     }
 
     /// Whether we should ask for new keys. Before a login nobody does: some peers cannot take it there.
     pub(super) fn is_worn(&self, now: Instant) -> bool {
+        let wear = Wear {
+            since: self.since,
+            carried_bulk: self.carried_bulk,
+        };
         matches!(self.exchange, Exchange::Idle)
             && self.settled == Place::AfterLogin
-            && self
-                .rekey
-                .is_due(&self.link.wire, &self.negotiated, self.since, now)
+            && self.rekey.is_due(&self.link.wire, &self.negotiated, wear, now)
     }
 
     fn setting(&mut self) -> (Setting<'_>, &mut Exchange) {
