@@ -11,6 +11,7 @@
 //!  halted           OpenSSH in both seats, stopped for a while, and killed
 //!  key_types        OpenSSH in both seats: RSA
 //!  security_keys    OpenSSH in both seats: keys of a FIDO device in software
+//!  rekeyed          OpenSSH, asyncssh, dropbear in both seats, plink: keys that last for next to nothing, under load
 //!  rekey_trust      our client library     ──▶ our server library: a host key that changes
 //!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
 //!  openssh_server   our client library     ──▶ OpenSSH's sshd; openssh_server_forwards: forwards of every kind;
@@ -63,6 +64,7 @@ mod putty;
 mod python_clients;
 mod python_servers;
 mod rekey_trust;
+mod rekeyed;
 mod security_keys;
 mod table;
 mod tinyssh;

@@ -16,6 +16,7 @@
 //!  host_keys   every type of host key and certificate, in all four pairs
 //!  interactive   a person at OpenSSH's ssh in tmux ──▶ bowline sshd
 //!  sshd_sessions   the settings about sessions
+//!  killed   programs that are killed in the middle of their work, ours and OpenSSH's
 //!  algorithms, liveness   the options about them, each seen from outside
 //! ```
 
@@ -42,6 +43,7 @@ mod guests;
 mod host_keys;
 mod interactive;
 mod keygen;
+mod killed;
 mod liveness;
 mod route;
 mod session;

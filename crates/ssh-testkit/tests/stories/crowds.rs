@@ -1,5 +1,5 @@
-//! Many channels at once: a thousand that echo, ten thousand in all, a hundred under changes of keys, and one that
-//! stands still among them.
+//! Many channels at once: ten thousand that are open, a hundred under changes of keys, and one that stands still among
+//! them.
 
 use std::time::Duration;
 
@@ -49,54 +49,6 @@ fn close_all(pair: &mut Pair, ids: &[(ChannelId, ChannelId)]) {
     assert_empty(pair);
 }
 
-/// Ten thousand channels on one connection, a thousand alive at a time: those of the first thousand echo 64 KiB each,
-/// the others a little.
-#[test]
-fn ten_thousand_channels_echo_a_thousand_at_a_time() {
-    let mut setup = Setup::default();
-    // As many as a generation opens at once.
-    setup.server_connection.limits.pending_opens = 1_000;
-    let mut pair = setup.connect();
-    for generation in 0..10_u8 {
-        let ids = open_many(&mut pair, 1_000);
-        let bytes = if generation == 0 { 64 << 10 } else { 999 };
-        let salt = |at: usize| generation.wrapping_mul(31) ^ at.to_le_bytes()[0];
-        let mut up: Vec<Way> = (0..ids.len()).map(|at| Way::of(bytes, salt(at))).collect();
-        let mut back: Vec<Vec<u8>> = vec![Vec::new(); ids.len()];
-        let mut owed: Vec<Vec<u8>> = vec![Vec::new(); ids.len()];
-        let mut done = 0;
-        while done < ids.len() {
-            let mut moved = false;
-            for (at, (ours, theirs)) in ids.iter().enumerate() {
-                moved |= up[at].sent < up[at].data.len() && up[at].write(&mut pair.ends.client, *ours) > 0;
-                owed[at].extend(take(&mut pair.ends.server, *theirs));
-                if !owed[at].is_empty() {
-                    let taken = pair.ends.server.write(*theirs, Stream::Data, &owed[at]).unwrap();
-                    owed[at].drain(..taken);
-                    moved |= taken > 0;
-                }
-                let echo = take(&mut pair.ends.client, *ours);
-                moved |= !echo.is_empty();
-                let before = back[at].len();
-                back[at].extend(echo);
-                done += usize::from(back[at].len() == bytes && before < bytes);
-            }
-            pair.client_events.clear();
-            pair.server_events.clear();
-            let before = pair.ends.up.count() + pair.ends.down.count();
-            pump(&mut pair);
-            let after = pair.ends.up.count() + pair.ends.down.count();
-            assert!(moved || after > before, "it stands still");
-        }
-        for (way, back) in up.iter().zip(&back) {
-            assert!(way.data == *back, "generation {generation}");
-        }
-        pair.client_events.clear();
-        pair.server_events.clear();
-        close_all(&mut pair, &ids);
-    }
-}
-
 #[test]
 fn ten_thousand_channels_are_open_at_once() {
     let mut setup = Setup::default();
@@ -137,7 +89,7 @@ fn a_hundred_channels_and_pings_go_on_under_changes_of_keys() {
         ..seldom
     };
     for (policy, bytes) in [
-        (limit(16), 200),
+        (limit(16), 60_000),
         (limit(1024), 60_000),
         (limit(1 << 20), 100_000),
         (each_second, 30_000),
@@ -156,7 +108,7 @@ fn a_hundred_channels_and_pings_go_on_under_changes_of_keys() {
         let mut ways: Vec<[Way; 2]> = (0..100)
             .map(|at| [Way::of(bytes, at), Way::of(bytes, !at)])
             .collect();
-        let (mut rekeys, mut pings, mut pongs, mut rounds) = (0, 0, 0, 0);
+        let (mut rekeys, mut pings, mut pongs) = (0, 0, 0);
         while !ways.iter().flatten().all(Way::is_done) {
             for ((ours, theirs), [up, down]) in ids.iter().zip(&mut ways) {
                 up.write(&mut pair.ends.client, *ours);
@@ -164,15 +116,15 @@ fn a_hundred_channels_and_pings_go_on_under_changes_of_keys() {
                 up.read(&mut pair.ends.server, *theirs);
                 down.read(&mut pair.ends.client, *ours);
             }
-            // Not in each round trip: with 16 bytes for each key a ping uses up all of one.
-            pings += usize::from(rounds % 8 == 0 && pair.ends.client.ping(b"there?").is_ok());
+            // With 16 bytes for each key a ping uses up all of one, and so does its answer.
+            pings += usize::from(pair.ends.client.ping(b"there?").is_ok());
+            let _ = pair.ends.server.ping(b"and there?");
             pass(&mut pair, Duration::from_millis(150));
             for event in pair.client_events.drain(..) {
                 rekeys += usize::from(matches!(event, Event::Rekeyed));
                 pongs += usize::from(matches!(event, Event::Pong(_)));
             }
             pair.server_events.clear();
-            rounds += 1;
         }
         pass(&mut pair, Duration::from_millis(900));
         let late = pair.client_events.drain(..);

@@ -11,6 +11,7 @@ mod crowds;
 mod ends;
 mod narrow;
 mod rekeys;
+mod volume;
 
 use std::time::Duration;
 

@@ -1,0 +1,62 @@
+"""asyncssh under changes of keys, on either side: many processes at once, files, signs of life, while keys last for next to
+nothing.
+
+Arguments of the client: client port user key-file known-hosts-file folder bytes seconds channels
+Arguments of the server: server port authorized-keys-file host-key-file bytes seconds
+"""
+
+import asyncio
+import os
+import sys
+
+import asyncssh
+
+side, port, *rest = sys.argv[1:]
+
+
+async def echo_one(conn, number):
+    sent = os.urandom(2000 + number)
+    result = await conn.run("cat", input=sent, encoding=None)
+    assert result.stdout == sent, f"channel {number}: {len(result.stdout)} bytes came back"
+    assert result.exit_status == 0
+
+
+async def carry_files(conn, folder):
+    local, remote, back = (os.path.join(folder, name) for name in ("local", "remote", "back"))
+    sent = os.urandom(200_000)
+    with open(local, "wb") as file:
+        file.write(sent)
+    async with conn.start_sftp_client() as sftp:
+        await sftp.put(local, remote)
+        await sftp.get(remote, back)
+    with open(back, "rb") as file:
+        assert file.read() == sent, "the file has changed"
+
+
+async def client(user, key, known, folder, limit, seconds, channels):
+    settings = dict(username=user, known_hosts=known, client_keys=[key], agent_path=None, config=None,
+                    kex_algs=["curve25519-sha256"], rekey_bytes=int(limit), rekey_seconds=int(seconds),
+                    keepalive_interval=0.05, keepalive_count_max=10_000)
+    async with asyncssh.connect("127.0.0.1", int(port), **settings) as conn:
+        begin = asyncio.get_event_loop().time()
+        while True:
+            await asyncio.gather(carry_files(conn, folder), *(echo_one(conn, number) for number in range(int(channels))))
+            # Where keys grow old by time, it has to pass.
+            if asyncio.get_event_loop().time() - begin > (3 * int(seconds) if int(seconds) < 60 else 0):
+                break
+    print("ok")
+
+
+async def echo(process):
+    process.stdout.write(await process.stdin.read())
+    process.exit(0)
+
+
+async def server(authorized, host_key, limit, seconds):
+    await asyncssh.listen("127.0.0.1", int(port), server_host_keys=[host_key], authorized_client_keys=authorized,
+                          process_factory=echo, sftp_factory=True, encoding=None, config=None,
+                          rekey_bytes=int(limit), rekey_seconds=int(seconds))
+    await asyncio.Event().wait()
+
+
+asyncio.run(client(*rest) if side == "client" else server(*rest))
