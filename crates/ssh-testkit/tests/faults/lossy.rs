@@ -54,7 +54,10 @@ impl LossyLink {
             eprintln!("skipped: only root can make a link that loses packets");
             return None;
         }
-        let [id, number] = [std::process::id(), u32::from(LINKS.fetch_add(1, Ordering::Relaxed))];
+        let [id, number] = [
+            std::process::id(),
+            u32::from(LINKS.fetch_add(1, Ordering::Relaxed)),
+        ];
         let [third, second] = [id % 256, 100 + number % 100].map(|part| part.to_le_bytes()[0]);
         let [near, far] = [1, 2].map(|last| Ipv4Addr::new(10, second, third, last));
         let namespace = format!("bowline{id}n{number}");
@@ -66,13 +69,19 @@ impl LossyLink {
         let name = &link.namespace;
         let steps = [
             format!("ip netns add {name}"),
-            format!("ip link add {} type veth peer name {} netns {name}", devices[0], devices[1]),
+            format!(
+                "ip link add {} type veth peer name {} netns {name}",
+                devices[0], devices[1]
+            ),
             format!("ip addr add {near}/30 dev {}", devices[0]),
             format!("ip link set {} up", devices[0]),
             format!("ip -n {name} addr add {far}/30 dev {}", devices[1]),
             format!("ip -n {name} link set {} up", devices[1]),
             format!("ip netns exec {name} nft -f {}", filter.display()),
-            format!("tc -n {name} qdisc add dev {} root tbf rate 50mbit burst 32k latency 50ms", devices[1]),
+            format!(
+                "tc -n {name} qdisc add dev {} root tbf rate 50mbit burst 32k latency 50ms",
+                devices[1]
+            ),
         ];
         for step in steps {
             let done = Command::new("sh").args(["-c", &step]).output().unwrap();
@@ -102,16 +111,23 @@ impl LossyLink {
 
     /// How many packets were lost so far.
     fn lost(&self) -> u64 {
-        let told = self.command(Path::new("nft")).args(["list", "table", "ip", "lossy"]).output();
+        let told = self
+            .command(Path::new("nft"))
+            .args(["list", "table", "ip", "lossy"])
+            .output();
         let told = String::from_utf8_lossy(&told.unwrap().stdout).into_owned();
         let counts = told.split("counter packets ").skip(1);
-        counts.map(|count| count.split(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+        counts
+            .map(|count| count.split(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
     }
 }
 
 impl Drop for LossyLink {
     fn drop(&mut self) {
-        let _gone = Command::new("ip").args(["netns", "del", &self.namespace]).output();
+        let _gone = Command::new("ip")
+            .args(["netns", "del", &self.namespace])
+            .output();
     }
 }
 
@@ -133,7 +149,9 @@ while data := wire.recv(65536):
 /// A hundred channels, files and pings with the limit on both sides, at the far end our client.
 async fn goes_on_over(policy: RekeyPolicy, exchanges: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let Some(link) = LossyLink::make(folder.path()) else { return };
+    let Some(link) = LossyLink::make(folder.path()) else {
+        return;
+    };
     let listening = busy_server(IpAddr::V4(link.near), policy, folder.path()).await;
     let port = listening.local_addr().port();
     let mut pipe = link.connect(port);
@@ -142,10 +160,23 @@ async fn goes_on_over(policy: RekeyPolicy, exchanges: u64) {
     config.transport.rekey = policy;
     let believed = HostKeys::pinned(host_key().public().clone());
     let password = ssh_client::Credentials::password("secret");
-    let client = Client::over(&config, stream, (link.near.to_string(), port), "alice", believed, password)
-        .await
-        .unwrap();
-    goes_on(&client, folder.path(), &format!("{policy:?}, with losses"), exchanges).await;
+    let client = Client::over(
+        &config,
+        stream,
+        (link.near.to_string(), port),
+        "alice",
+        believed,
+        password,
+    )
+    .await
+    .unwrap();
+    goes_on(
+        &client,
+        folder.path(),
+        &format!("{policy:?}, with losses"),
+        exchanges,
+    )
+    .await;
     client.disconnect().await;
     let lost = link.lost();
     println!("{lost} packets were lost");

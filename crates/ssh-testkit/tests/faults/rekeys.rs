@@ -79,7 +79,10 @@ async fn carry_files(client: &Client, folder: &Path) {
     let sftp = client.sftp().await.unwrap();
     sftp.put(&local, "remote").await.unwrap();
     sftp.get("remote", &back).await.unwrap();
-    assert!(tokio::fs::read(&back).await.unwrap() == sent, "the file has changed");
+    assert!(
+        tokio::fs::read(&back).await.unwrap() == sent,
+        "the file has changed"
+    );
     sftp.remove("remote").await.unwrap();
 }
 
@@ -118,7 +121,9 @@ pub async fn goes_on(client: &Client, folder: &Path, what: &str, exchanges: u64)
         enough.store(true, Ordering::Relaxed);
         rounds
     };
-    let both = timeout(3 * PATIENCE, async { tokio::join!(load, ping_on(client, &enough)) });
+    let both = timeout(3 * PATIENCE, async {
+        tokio::join!(load, ping_on(client, &enough))
+    });
     let (rounds, pings) = both.await.unwrap_or_else(|_| {
         let exchanges = client.handle().key_exchanges();
         panic!("{what}: it hangs after {exchanges} key exchanges")
@@ -139,7 +144,13 @@ async fn goes_on_through(policy: RekeyPolicy, fault: Fault, exchanges: u64) {
     let mut config = config();
     config.transport.rekey = policy;
     let client = connect(proxy.port, &config).await.unwrap();
-    goes_on(&client, folder.path(), &format!("{policy:?}, {fault:?}"), exchanges).await;
+    goes_on(
+        &client,
+        folder.path(),
+        &format!("{policy:?}, {fault:?}"),
+        exchanges,
+    )
+    .await;
     client.disconnect().await;
 }
 
@@ -161,7 +172,7 @@ async fn everything_goes_on_with_a_kibibyte_for_each_key_on_a_wire_of_single_byt
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_goes_on_with_a_mebibyte_for_each_key_on_a_wire_of_single_bytes() {
-    goes_on_through(bytes(1 << 20), Fault::Chunks(1), 3).await;
+    goes_on_through(bytes(1 << 20), Fault::Chunks(1), 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
