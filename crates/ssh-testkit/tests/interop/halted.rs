@@ -197,7 +197,11 @@ async fn an_openssh_server_that_stands_still_in_exchanges_and_in_the_login_goes_
     let client = Client::connect_with(&config, address, &peers::user(), host_keys, credentials)
         .await
         .unwrap();
-    assert_eq!(halter.halts.load(Ordering::Relaxed), 2, "in the exchange, in the login");
+    assert_eq!(
+        halter.halts.load(Ordering::Relaxed),
+        2,
+        "in the exchange, in the login"
+    );
     halter.halt();
     client.rekey().unwrap();
     let output = client.exec("cat").stdin(data(1 << 20)).output().await.unwrap();
@@ -222,9 +226,17 @@ fn an_openssh_client_that_stands_still_in_the_login_goes_on_intact() {
     fs::set_permissions(&askpass, fs::Permissions::from_mode(0o700)).unwrap();
     let options = ["-o", "BatchMode=no", "-o", "PreferredAuthentications=password"];
     let mut command = ours.client(&ssh, &options);
-    command.env("SSH_ASKPASS", &askpass).env("SSH_ASKPASS_REQUIRE", "force");
-    command.env("DISPLAY", ":0").args([&ours.destination(), "echo in"]);
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    command
+        .env("SSH_ASKPASS", &askpass)
+        .env("SSH_ASKPASS_REQUIRE", "force");
+    command
+        .env("DISPLAY", ":0")
+        .args([&ours.destination(), "echo in"]);
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     until("the question", || asked.exists());
     assert_eq!(ours.connections(), 1);
     halt(&[descendants(child.id()), vec![child.id()]].concat());
@@ -232,5 +244,8 @@ fn an_openssh_client_that_stands_still_in_the_login_goes_on_intact() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     assert_eq!(output.stdout, b"in\n");
-    assert_eq!(ours.attempts().last().unwrap(), &format!("password {}", ours.user()));
+    assert_eq!(
+        ours.attempts().last().unwrap(),
+        &format!("password {}", ours.user())
+    );
 }
