@@ -108,7 +108,7 @@ fn our_client_killed_in_an_upload_leaves_a_beginning_and_no_open_file() {
 fn assert_told(client: &Path, child: Child) {
     let output = child.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
-    // OpenSSH's sftp ends its ssh by a signal, or by that is ended itself.
+    // OpenSSH's sftp may end by a signal: it writes to an ssh that is gone.
     assert!(!output.status.success(), "{told}");
     assert!(client != program() || output.status.code().is_some(), "{told}");
     assert!(!told.is_empty());
