@@ -16,6 +16,7 @@ mod keygen;
 mod log;
 mod route;
 mod sftp;
+mod signals;
 mod ssh;
 mod sshd;
 mod stdio;

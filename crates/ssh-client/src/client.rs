@@ -236,6 +236,11 @@ impl Client {
         self.about.timeouts.open
     }
 
+    /// How long an SFTP server may leave a request unanswered.
+    pub(crate) fn sftp_limit(&self) -> Duration {
+        self.about.timeouts.sftp
+    }
+
     /// How long connecting to something may take.
     pub(crate) fn connect_limit(&self) -> Duration {
         self.about.timeouts.connect

@@ -144,7 +144,7 @@ impl ShowWarning {
     }
 }
 
-/// How long the steps of connecting may take, each by itself. They stand in place of the deadlines in
+/// How long the steps of connecting, and of what follows, may take, each by itself. They stand in place of the deadlines in
 /// `transport.limits`. [`Duration::MAX`] is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
@@ -161,6 +161,10 @@ pub struct Timeouts {
     /// that starts a program, to the first message of an SFTP session. Each of these three steps may take so long. What
     /// the program does then has no limit here. Longer than a server tries to connect for a forward, as a rule.
     pub open: Duration,
+    /// How long an SFTP server may leave its oldest request unanswered before the session is over: from its sending, or from
+    /// the answer to the one before it. No limit unless set: a server may rightly take minutes for one request, and one that
+    /// is dead is found by [`Config::keepalive`].
+    pub sftp: Duration,
 }
 
 impl Default for Timeouts {
@@ -171,6 +175,7 @@ impl Default for Timeouts {
             key_exchange: Duration::from_secs(30),
             login: Duration::from_secs(120),
             open: Duration::from_secs(150),
+            sftp: Duration::MAX,
         }
     }
 }

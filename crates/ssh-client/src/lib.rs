@@ -56,7 +56,7 @@ pub use credentials::{CredentialError, Credentials, DEFAULT_KEY_FILES, MAX_QUEST
 pub use error::{Error, Phase};
 pub use forward::{
     Arrival, Connections, DEFAULT_SOCKET_MASK, Forward, ForwardedStream, Forwarding, ListenOn, Listening,
-    MAX_FORWARDED_CONNECTIONS, SocketFile, Target, X11Display, X11Error, X11Forward,
+    MAX_FORWARDED_CONNECTIONS, SocketFile, Target, X11Display, X11Error, X11Forward, X11Request,
 };
 pub use host_keys::{Answer, HostKeyError, HostKeys, MAX_KNOWN_HOSTS_BYTES, UnknownHostKey};
 pub use output::{ExitStatus, Output};

@@ -25,7 +25,8 @@ use crate::forward::{Forwarding, ListenOn, Listening};
 use crate::host_keys::HostKeys;
 use crate::tokio_driver::system_rng;
 
-/// How long is waited between attempts to connect.
+/// How long is waited between attempts to connect: by chance between half and all of a pause, and never less than
+/// [`Backoff::SHORTEST`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// The first pause; each further one is twice as long as the one before.
@@ -44,21 +45,23 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// The shortest pause, whatever is asked for: a server that refuses at once is not asked in an endless hurry.
+    pub const SHORTEST: Duration = Duration::from_millis(100);
+
     /// The pause after the one of `last`: between half of it and the whole, by chance, so that many clients that lost
     /// one server do not come back at the same moment.
     fn next(&self, last: Option<Duration>) -> (Duration, Duration) {
         let whole = last
             .map_or(self.first, |last| last.saturating_mul(2))
-            .min(self.longest);
+            .min(self.longest)
+            .max(Self::SHORTEST);
         let mut byte = [u8::MAX];
         if let Ok(mut rng) = system_rng() {
             rng.fill_bytes(&mut byte);
         }
         let half = whole / 2;
-        (
-            whole,
-            half.saturating_add(half.saturating_mul(u32::from(byte[0])) / 255),
-        )
+        let wait = half.saturating_add(half.saturating_mul(u32::from(byte[0])) / 255);
+        (whole, wait.max(Self::SHORTEST))
     }
 }
 
@@ -335,4 +338,51 @@ fn again(wanted: &ListenOn, listening: &Listening) -> ListenOn {
         _ => {}
     }
     again
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pause_is_shorter_than_the_shortest() {
+        let second = Duration::from_secs(1);
+        for (first, longest) in [
+            (Duration::ZERO, Duration::ZERO),
+            (Duration::ZERO, second),
+            (second, Duration::ZERO),
+            (Duration::from_nanos(1), second),
+        ] {
+            let backoff = Backoff { first, longest };
+            let mut last = None;
+            for _ in 0..20 {
+                let (whole, wait) = backoff.next(last);
+                assert!(
+                    wait >= Backoff::SHORTEST && wait <= whole,
+                    "{backoff:?}: {wait:?}"
+                );
+                assert!(whole <= longest.max(Backoff::SHORTEST), "{backoff:?}: {whole:?}");
+                last = Some(whole);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backoff_of_zero_does_not_spin() {
+        let backoff = Backoff {
+            first: Duration::ZERO,
+            longest: Duration::ZERO,
+        };
+        let (tried, mut tries) = tokio::sync::mpsc::unbounded_channel();
+        let begin = Instant::now();
+        let kept = Reconnecting::with(backoff, move || {
+            let _heard = tried.send(begin.elapsed());
+            async { Err(Error::ReconnectingClosed) }
+        });
+        for count in 0..20 {
+            let at = tries.recv().await.unwrap();
+            assert!(at >= Backoff::SHORTEST * count, "attempt {count} after {at:?}");
+        }
+        drop(kept);
+    }
 }

@@ -24,7 +24,9 @@ impl Application for ChatServer {
             return;
         };
         let name = harmless(&process.invocation().login.user);
-        let mut seat = self.room.join();
+        let Ok(mut seat) = self.room.join() else {
+            return process.exit(1);
+        };
         let mut streams = process.split();
         self.room.send(format!("* {name} is here\r\n"));
         let (heard, mut said) = (

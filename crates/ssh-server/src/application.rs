@@ -36,7 +36,8 @@ use crate::x11::DisplayPolicy;
 /// ```
 pub trait Application: Send + Sync + 'static {
     /// A client has connected and has proved nothing yet. `false` closes the connection without a word; `true` unless
-    /// overridden.
+    /// overridden. What it takes counts against [`Limits::login_grace_time`](crate::Limits::login_grace_time): when that
+    /// is over the future is dropped and the connection closed, as it is when the server ends.
     fn connection_made(&self, peer: &Peer) -> impl Future<Output = bool> + Send {
         let _ = peer;
         ready(true)

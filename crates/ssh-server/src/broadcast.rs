@@ -36,8 +36,19 @@ struct Shared {
     policy: SlowPolicy,
     most: usize,
     most_bytes: usize,
-    seats: Mutex<Vec<Arc<Queue>>>,
+    seats: Mutex<Seats>,
 }
+
+#[derive(Debug, Default)]
+struct Seats {
+    queues: Vec<Arc<Queue>>,
+    is_closed: bool,
+}
+
+/// The [`Broadcast`] was closed: nothing will be sent to it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the broadcast is closed")]
+pub struct BroadcastClosed;
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -75,21 +86,29 @@ impl Broadcast {
     }
 
     /// Listens from now on.
-    pub fn join(&self) -> Seat {
+    ///
+    /// # Errors
+    /// It is closed already: there would be nothing to wait for.
+    pub fn join(&self) -> Result<Seat, BroadcastClosed> {
         let queue = Arc::new(Queue::default());
-        self.shared.lock().push(Arc::clone(&queue));
-        Seat {
+        let mut seats = self.shared.lock();
+        if seats.is_closed {
+            return Err(BroadcastClosed);
+        }
+        seats.queues.push(Arc::clone(&queue));
+        drop(seats);
+        Ok(Seat {
             queue,
             shared: Arc::clone(&self.shared),
-        }
+        })
     }
 
     /// How many listen.
     pub fn seats(&self) -> usize {
-        self.shared.lock().len()
+        self.shared.lock().queues.len()
     }
 
-    /// Sends to everybody. Never waits; of messages sent one after the other every seat sees the same order.
+    /// Sends to everybody; to nobody once it is closed. Never waits; of messages sent one after the other every seat sees the same order.
     pub fn send(&self, message: impl Into<Bytes>) {
         self.deliver(&message.into(), None);
     }
@@ -103,19 +122,22 @@ impl Broadcast {
         let own = but.map(|seat| Arc::as_ptr(&seat.queue));
         self.shared
             .lock()
+            .queues
             .retain(|queue| own == Some(Arc::as_ptr(queue)) || queue.take(message, &self.shared));
     }
 
-    /// Ends all seats once they have read what waits for them.
+    /// Ends all seats once they have read what waits for them, and lets nobody join any more.
     pub fn close(&self) {
-        for queue in self.shared.lock().drain(..) {
+        let mut seats = self.shared.lock();
+        seats.is_closed = true;
+        for queue in seats.queues.drain(..) {
             queue.end();
         }
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Queue>>> {
+    fn lock(&self) -> MutexGuard<'_, Seats> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -197,6 +219,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.shared
             .lock()
+            .queues
             .retain(|queue| !Arc::ptr_eq(queue, &self.queue));
     }
 }
@@ -221,7 +244,7 @@ mod tests {
             (SlowPolicy::Disconnect, "012", 1, false),
         ] {
             let broadcast = Broadcast::new(policy, 3, 1024);
-            let (mut slow, mut quick) = (broadcast.join(), broadcast.join());
+            let (mut slow, mut quick) = (broadcast.join().unwrap(), broadcast.join().unwrap());
             for n in 0..10 {
                 broadcast.send(n.to_string());
                 assert_eq!(quick.next().await.unwrap(), n.to_string());
@@ -237,7 +260,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_are_bounded_and_a_large_message_may_wait_alone() {
         let broadcast = Broadcast::new(SlowPolicy::Skip, 100, 10);
-        let mut seat = broadcast.join();
+        let mut seat = broadcast.join().unwrap();
         broadcast.send("x".repeat(50));
         broadcast.send("y");
         broadcast.close();
@@ -248,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn who_speaks_does_not_hear_itself_and_who_leaves_is_gone() {
         let broadcast = Broadcast::new(SlowPolicy::Disconnect, 3, 1024);
-        let (own, mut other) = (broadcast.join(), broadcast.join());
+        let (own, mut other) = (broadcast.join().unwrap(), broadcast.join().unwrap());
         broadcast.send_to_others(&own, "hello");
         drop(own);
         assert_eq!(broadcast.seats(), 1);
@@ -257,9 +280,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_comes_after_the_end_hears_of_it_at_once() {
+        let broadcast = Broadcast::new(SlowPolicy::Skip, 3, 1024);
+        let mut seat = broadcast.join().unwrap();
+        broadcast.clone().close();
+        assert_eq!(broadcast.join().unwrap_err(), BroadcastClosed);
+        broadcast.send("to nobody");
+        assert_eq!((broadcast.seats(), seat.next().await), (0, None));
+    }
+
+    #[tokio::test]
     async fn a_seat_that_waits_is_woken() {
         let broadcast = Broadcast::new(SlowPolicy::Skip, 1, 1);
-        let mut seat = broadcast.join();
+        let mut seat = broadcast.join().unwrap();
         let waiting = tokio::spawn(async move { seat.next().await });
         tokio::task::yield_now().await;
         broadcast.send("now");

@@ -1,9 +1,9 @@
 //! One connection from its first byte to its last.
 //!
 //! ```text
-//!  key exchange ──▶ login ──▶ channels: sessions and forwards, each a task of its own ──▶ over
-//!  └── within the grace time, ─┘   └── guests.rs
-//!      counted by the doorkeeper
+//!  may it come in? ──▶ key exchange ──▶ login ──▶ channels: sessions and forwards, each a task of its own ──▶ over
+//!  └──── within the grace time, ────────────┘   └── guests.rs
+//!        counted by the doorkeeper
 //! ```
 
 use std::sync::Arc;
@@ -83,15 +83,26 @@ impl<A: Application> Shared<A> {
     {
         let span = tracing::info_span!("connection", %peer, user = tracing::field::Empty);
         let attended = async {
-            if !self.application.connection_made(&peer).await {
-                tracing::info!(%peer, "turned away by the application");
-                return Ok(());
+            let mut stage = stage;
+            let begin = Instant::now();
+            let deadline = begin.checked_add(self.grace()).unwrap_or(begin);
+            let admitted = tokio::select! {
+                admitted = timeout_at(deadline, self.application.connection_made(&peer)) => admitted,
+                () = closing(&mut stage) => return Ok(()),
+            };
+            match admitted {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::info!(%peer, "turned away by the application");
+                    return Ok(());
+                }
+                Err(_elapsed) => return Err(self.grace_over(&peer, Phase::Admission)),
             }
             let mut lost = Lost {
                 application: Some(Arc::clone(&self.application)),
                 peer: peer.clone(),
             };
-            let served = self.attend(stream, peer, admission, stage).await;
+            let served = self.attend(stream, peer, admission, deadline, stage).await;
             lost.tell(served.as_ref().err());
             served
         };
@@ -103,6 +114,7 @@ impl<A: Application> Shared<A> {
         mut stream: S,
         peer: Peer,
         admission: Option<Admission>,
+        deadline: Instant,
         mut stage: watch::Receiver<Stage>,
     ) -> Result<(), Error>
     where
@@ -111,7 +123,7 @@ impl<A: Application> Shared<A> {
         let welcomed = tokio::select! {
             // In a place of its own, which is given back: what a login needs is much more than what an idle
             // connection should hold.
-            welcomed = Box::pin(self.welcome(&mut stream, &peer)) => welcomed,
+            welcomed = Box::pin(self.welcome(&mut stream, &peer, deadline)) => welcomed,
             // Whoever has not logged in yet has nothing to lose.
             () = closing(&mut stage) => return Ok(()),
         };
@@ -133,12 +145,16 @@ impl<A: Application> Shared<A> {
     }
 
     /// Key exchange and login.
-    async fn welcome<S>(&self, stream: &mut S, peer: &Peer) -> Result<(auth::Session, Login), Error>
+    async fn welcome<S>(
+        &self,
+        stream: &mut S,
+        peer: &Peer,
+        deadline: Instant,
+    ) -> Result<(auth::Session, Login), Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let begin = Instant::now();
-        let deadline = begin.checked_add(self.grace()).unwrap_or(begin);
         let rng = system_rng().map_err(Error::NoRandomness)?;
         let transport = Arc::clone(&self.transport);
         let handshake = Handshake::server(transport, self.host_keys.clone(), rng, begin.into_std());

@@ -58,7 +58,7 @@ pub enum Error {
     Timeout {
         /// The client.
         peer: Peer,
-        /// Which step: never the login, which has what the steps before it leave of the grace time.
+        /// Which step: never the admission nor the login, which have what the other steps leave of the grace time.
         phase: Phase,
         /// How long it may take ([`Limits`](crate::Limits)).
         limit: Duration,
@@ -81,6 +81,8 @@ pub enum Error {
 /// The steps from the first byte to the login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
+    /// Until [`Application::connection_made`](crate::Application::connection_made) has said whether it may come in.
+    Admission,
     /// Until the client has said who it is.
     Identification,
     /// From there until keys are in use.
@@ -92,6 +94,7 @@ pub enum Phase {
 impl std::fmt::Display for Phase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Admission => "the application's answer whether it may come in",
             Self::Identification => "the identification of the client",
             Self::KeyExchange => "the key exchange",
             Self::Login => "the login",

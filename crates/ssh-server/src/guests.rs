@@ -16,7 +16,7 @@ use crate::peer::Peer;
 use crate::places::{Kind, Place};
 use crate::session::Session;
 use crate::tokio_driver::{Handle, Incoming, IncomingGlobal, IncomingOpen};
-use crate::visit::{SessionExtras, Visit};
+use crate::visit::{Extras, SessionExtras, Visit};
 use crate::{forward, listen, timeouts};
 
 /// The channels of one client, each with its task.
@@ -108,14 +108,12 @@ impl<A: Application> Guests<A> {
         let span = tracing::info_span!("channel", kind = "session", id = ?channel.id());
         let (running, over) = watch::channel(());
         let visit = Arc::clone(&self.visit);
-        let extras = SessionExtras {
-            visit: Arc::clone(&visit),
-            over,
-        };
-        let session = Session::new(channel, Arc::clone(&visit.login), Arc::new(extras));
+        let extras = Arc::new(SessionExtras::new(Arc::clone(&visit), over));
+        let extra: Arc<dyn Extras> = Arc::<SessionExtras<A>>::clone(&extras);
+        let session = Session::new(channel, Arc::clone(&visit.login), extra);
         let started = session.started();
         let task = async move {
-            let (_place, _running) = (place, running);
+            let (_place, _running, _extras) = (place, running, extras);
             let served = visit.shared.application.session(session);
             let limits = &visit.shared.limits.channel_timeouts;
             if limits.is_empty() {

@@ -101,7 +101,7 @@ mod x11;
 pub use account::Account;
 pub use application::{Agreed, Application, Candidate, Decision, Login, constant_time_eq};
 pub use authorize::AuthorizedKeysFiles;
-pub use broadcast::{Broadcast, Seat, SlowPolicy};
+pub use broadcast::{Broadcast, BroadcastClosed, Seat, SlowPolicy};
 pub use config::Config;
 pub use environment::AcceptEnvironment;
 pub use error::{Error, Phase};

@@ -41,6 +41,12 @@ pub struct Limits {
     pub max_sessions: usize,
     /// Forwarded connections a connection may have open at once: those of both directions, of agents and of X11.
     pub max_forwards: usize,
+    /// Displays that the sessions of a connection may have at once (`x11-req`). Each is a port of this machine, of which
+    /// there are a thousand for all its users.
+    pub max_displays: usize,
+    /// Terminals that the sessions of a connection may have at once (`pty-req`). The system has a few thousand for all its
+    /// users.
+    pub max_terminals: usize,
     /// Places where the server listens for one connection at once (`tcpip-forward`,
     /// `streamlocal-forward@openssh.com`).
     pub max_listeners: usize,
@@ -63,6 +69,8 @@ impl Default for Limits {
             max_auth_tries: 6,
             max_sessions: 1024,
             max_forwards: 1024,
+            max_displays: 32,
+            max_terminals: 128,
             max_listeners: 128,
             forward_connect_time: Duration::from_secs(30),
             unused_connection_time: None,

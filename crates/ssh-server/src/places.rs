@@ -1,4 +1,5 @@
-//! How many channels of a kind a connection may have at once, and for how long it has had none.
+//! How many channels of a kind a connection may have at once, how many displays and terminals beside them, and for how
+//! long it has had no channel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub(crate) struct Places {
 struct Taken {
     sessions: usize,
     forwards: usize,
+    displays: usize,
+    terminals: usize,
 }
 
 /// What a place is for.
@@ -28,6 +31,10 @@ pub(crate) enum Kind {
     Session,
     /// A connection passed on, in either direction: TCP, Unix sockets, agent, X11.
     Forward,
+    /// A display, which is a port and a file.
+    Display,
+    /// A terminal, which is one of the system's.
+    Terminal,
 }
 
 impl Taken {
@@ -35,9 +42,12 @@ impl Taken {
         match kind {
             Kind::Session => &mut self.sessions,
             Kind::Forward => &mut self.forwards,
+            Kind::Display => &mut self.displays,
+            Kind::Terminal => &mut self.terminals,
         }
     }
 
+    /// Whether no channel is open. The others go with their sessions.
     fn none(&self) -> bool {
         self.sessions == 0 && self.forwards == 0
     }
@@ -50,6 +60,8 @@ impl Places {
             most: Taken {
                 sessions: limits.max_sessions,
                 forwards: limits.max_forwards,
+                displays: limits.max_displays,
+                terminals: limits.max_terminals,
             },
         }
     }

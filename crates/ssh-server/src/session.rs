@@ -203,7 +203,9 @@ impl Session {
     fn request(&self, reply: IncomingRequest) -> Option<Request> {
         Some(match reply.request().clone() {
             ChannelRequest::Env(what) => Request::Environment(Asked { what, reply }),
-            ChannelRequest::PtyReq(_) if !self.login.permissions.terminal => return None,
+            ChannelRequest::PtyReq(_) if !(self.login.permissions.terminal && self.extras.terminal()) => {
+                return None;
+            }
             ChannelRequest::PtyReq(what) => Request::Terminal(Asked { what, reply }),
             ChannelRequest::Signal(what) => Request::Signal(Asked { what, reply }),
             ChannelRequest::WindowChange(what) => Request::WindowChange(Asked { what, reply }),

@@ -1,7 +1,7 @@
 //! What everything that happens on one connection shares, once somebody has logged in.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
@@ -11,7 +11,7 @@ use crate::application::{Application, Login};
 use crate::channel::X11Req;
 use crate::connection::Shared;
 use crate::listen::Client;
-use crate::places::Places;
+use crate::places::{Kind, Place, Places};
 use crate::tokio_driver::Handle;
 use crate::x11::{self, Display};
 
@@ -86,7 +86,11 @@ impl<A: Application> Visit<A> {
             tracing::info!(peer = %self.login.peer, "X11 forwarding refused");
             return None;
         };
-        match x11::listen(self, wanted, policy, over) {
+        let Some(place) = self.places.take(Kind::Display) else {
+            tracing::info!(peer = %self.login.peer, "X11 forwarding refused: too many displays");
+            return None;
+        };
+        match x11::listen(self, wanted, policy, over, place) {
             Ok(display) => Some(display),
             Err(error) => {
                 tracing::warn!(peer = %self.login.peer, %error, "no display");
@@ -112,6 +116,9 @@ pub(crate) trait Extras: Send + Sync {
 
     /// A display that leads to the client's.
     fn display<'a>(&'a self, wanted: &'a X11Req) -> Answer<'a, Display>;
+
+    /// Whether the session may have a terminal: the connection has not too many already, or this one is it.
+    fn terminal(&self) -> bool;
 }
 
 /// The extras of one session.
@@ -119,6 +126,18 @@ pub(crate) struct SessionExtras<A> {
     pub(crate) visit: Arc<Visit<A>>,
     /// Says when the session is over.
     pub(crate) over: watch::Receiver<()>,
+    /// The session's place among those with a terminal, kept until the session is over.
+    terminal: OnceLock<Place>,
+}
+
+impl<A> SessionExtras<A> {
+    pub(crate) fn new(visit: Arc<Visit<A>>, over: watch::Receiver<()>) -> Self {
+        Self {
+            visit,
+            over,
+            terminal: OnceLock::new(),
+        }
+    }
 }
 
 impl<A: Application> Extras for SessionExtras<A> {
@@ -128,5 +147,18 @@ impl<A: Application> Extras for SessionExtras<A> {
 
     fn display<'a>(&'a self, wanted: &'a X11Req) -> Answer<'a, Display> {
         Box::pin(self.visit.display(wanted, self.over.clone()))
+    }
+
+    fn terminal(&self) -> bool {
+        if self.terminal.get().is_some() {
+            return true;
+        }
+        match self.visit.places.take(Kind::Terminal) {
+            Some(place) => self.terminal.set(place).is_ok(),
+            None => {
+                tracing::info!(peer = %self.visit.login.peer, "a terminal refused: too many of them");
+                false
+            }
+        }
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::application::Application;
 use crate::channel::{X11, X11Req};
 use crate::listen::{Listener, Purpose, lead, tcp};
+use crate::places::Place;
 use crate::private_directory::PrivateDirectory;
 use crate::visit::Visit;
 
@@ -91,6 +92,7 @@ pub(crate) fn listen<A: Application>(
     wanted: &X11Req,
     policy: DisplayPolicy,
     mut over: watch::Receiver<()>,
+    place: Place,
 ) -> io::Result<Display> {
     let (listener, number) = bind(policy)?;
     let directory = PrivateDirectory::make()?;
@@ -120,7 +122,7 @@ pub(crate) fn listen<A: Application>(
             while over.changed().await.is_ok() {}
         })
         .await;
-        drop(directory);
+        drop((directory, place));
     });
     Ok(Display { name, authority })
 }

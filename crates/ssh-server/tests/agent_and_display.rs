@@ -17,8 +17,9 @@ use std::path::{Path, PathBuf};
 
 use common::memory::session;
 use common::{Place, text, until};
-use ssh_server::channel::{ChannelRequest, ChannelType, Exec, X11Req};
+use ssh_server::channel::{ChannelRequest, ChannelType, Exec, PtyReq, TerminalModes, X11Req};
 use ssh_server::tokio_driver::Handle;
+use ssh_server::{Limits, Permissions};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -162,6 +163,61 @@ async fn a_display_takes_no_commands_for_a_cookie() {
         assert!(!asked(&channel, wanted).await, "{protocol:?} {cookie:?}");
     }
     assert!(asked(&channel, x11_request(false)).await);
+}
+
+/// A client that may have a thousand sessions has not a thousand ports and terminals of the machine besides. Of agents'
+/// sockets it has one.
+#[tokio::test]
+async fn displays_and_terminals_have_a_most_of_their_own() {
+    let place = Place::new();
+    let limits = Limits {
+        max_displays: 2,
+        max_terminals: 1,
+        ..Limits::default()
+    };
+    let application = Open::new(&place, Permissions::default());
+    let handle = visit(&place, application, limits).await;
+    let (mut sessions, mut displays) = (Vec::new(), Vec::new());
+    for granted in [true, true, false] {
+        let channel = session(&handle).await;
+        displays.push(asked(&channel, x11_request(false)).await);
+        assert_eq!(displays.last(), Some(&granted), "{displays:?}");
+        assert!(
+            asked(&channel, ChannelRequest::AuthAgentReq).await,
+            "all have the one socket"
+        );
+        sessions.push(channel);
+    }
+    let terminal = || PtyReq {
+        terminal: "xterm".to_owned(),
+        columns: 80,
+        rows: 24,
+        width_pixels: 0,
+        height_pixels: 0,
+        modes: TerminalModes::default(),
+    };
+    assert!(asked(&sessions[2], terminal()).await);
+    assert!(!asked(&sessions[0], terminal()).await, "one too many");
+    assert!(
+        !asked(&sessions[2], terminal()).await,
+        "a second one for the same session"
+    );
+    // It is the session's for as long as the program at it lives.
+    assert!(asked(&sessions[2], Exec::new("cat")).await);
+    assert!(!asked(&sessions[0], terminal()).await);
+
+    // What ends gives its places back.
+    drop(sessions.remove(2));
+    drop(sessions.remove(1));
+    loop {
+        let channel = session(&handle).await;
+        let both = asked(&channel, x11_request(false)).await && asked(&channel, terminal()).await;
+        if both {
+            break;
+        }
+        drop(channel);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

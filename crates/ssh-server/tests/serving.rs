@@ -19,7 +19,7 @@ use ssh_server::channel::{ChannelRequest, Env, Exec, PtyReq, Signal, TerminalMod
 use ssh_server::tokio_driver::Channel;
 use ssh_server::{
     AcceptEnvironment, Application, Candidate, Config, Decision, Error, Invocation, Limits, Offer, Output,
-    Peer, Permissions, Process, ProcessEvent, Server, Session, SessionHandler, constant_time_eq,
+    Peer, Permissions, Phase, Process, ProcessEvent, Server, Session, SessionHandler, constant_time_eq,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -315,6 +315,76 @@ async fn an_application_hears_of_connections_and_may_turn_them_away() {
     stream.read_to_end(&mut nothing).await.unwrap();
     assert!(nothing.is_empty());
     assert_eq!(diary.all(), ["made true"]);
+}
+
+/// Keeps whoever comes waiting for its answer.
+struct Hesitant(Arc<Diary>);
+
+impl Application for Hesitant {
+    async fn connection_made(&self, _peer: &Peer) -> bool {
+        self.0.note("asked");
+        std::future::pending().await
+    }
+
+    fn connection_lost(&self, _peer: &Peer, _why: Option<&Error>) {
+        self.0.note("lost");
+    }
+}
+
+#[tokio::test]
+async fn an_application_that_never_answers_keeps_a_place_no_longer_than_the_grace_time() {
+    let place = Place::new();
+    let diary = Arc::new(Diary::default());
+    let limits = Limits {
+        login_grace_time: Duration::from_millis(50),
+        // The one place there is is free again.
+        max_startups: "1".parse().unwrap(),
+        ..Limits::default()
+    };
+    let hesitant = || Hesitant(Arc::clone(&diary));
+    let listening = builder(&place)
+        .limits(limits.clone())
+        .listen("127.0.0.1:0", hesitant())
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        until("there is a place", || listening.connections() == 0).await;
+        let mut stream = TcpStream::connect(listening.local_addr()).await.unwrap();
+        let mut nothing = Vec::new();
+        let closed = stream.read_to_end(&mut nothing);
+        tokio::time::timeout(Duration::from_secs(60), closed)
+            .await
+            .expect("it keeps its place")
+            .unwrap();
+    }
+    // It was never let in, so it is not lost.
+    assert_eq!(diary.all(), ["asked"; 3]);
+
+    let server = builder(&place).limits(limits).build(hesitant()).unwrap();
+    let (_near, far) = tokio::io::duplex(1024);
+    let over = server.serve_stream(far, Peer::named("a pipe")).await.unwrap_err();
+    assert!(
+        matches!(
+            over,
+            Error::GraceTimeOver {
+                phase: Phase::Admission,
+                ..
+            }
+        ),
+        "{over}"
+    );
+    assert_eq!(
+        over.to_string(),
+        "a pipe: nobody logged in within 0.05 seconds: the application's answer whether it may come in was not done"
+    );
+
+    // A server that ends does not wait for the answer either.
+    let listening = builder(&place).listen("127.0.0.1:0", hesitant()).await.unwrap();
+    let _waiting = TcpStream::connect(listening.local_addr()).await.unwrap();
+    until("it is asked", || diary.all().len() == 5).await;
+    tokio::time::timeout(Duration::from_secs(20), listening.shutdown())
+        .await
+        .expect("it waits for the application");
 }
 
 #[tokio::test]

@@ -439,6 +439,14 @@ impl ChannelWatch {
         link.with(|state| state.slots.get(&link.id).map(|slot| slot.moved))
     }
 
+    /// Whether it is open: somebody holds it, neither side has closed it, and the connection lives.
+    pub fn is_open(&self) -> bool {
+        let Some(link) = self.link.upgrade() else {
+            return false;
+        };
+        link.with(|state| state.usable(link.id).is_ok_and(|slot| !slot.closed_here))
+    }
+
     /// Closes the channel in both directions, as [`ChannelControl::close`] does.
     pub fn close(&self) {
         if let Some(link) = self.link.upgrade() {

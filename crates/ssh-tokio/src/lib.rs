@@ -32,6 +32,8 @@ mod relay;
 mod rng;
 mod shared;
 #[cfg(unix)]
+mod socket_path;
+#[cfg(unix)]
 pub mod terminal;
 
 pub use channel_handle::{
@@ -45,4 +47,6 @@ pub use handshake::{HandshakeError, farewell, next_event, now};
 pub use keepalive::Keepalive;
 pub use relay::relay;
 pub use rng::system_rng;
+#[cfg(unix)]
+pub use socket_path::{MAX_SOCKET_PATH_BYTES, check_socket_path};
 pub use ssh_sftp::{self as sftp, auth, channel, kex, keys, wire};

@@ -22,7 +22,8 @@ use self::commands::{Command, TransferFlags};
 use self::session::Session;
 use self::words::Word;
 use crate::client::{Plan, plan};
-use crate::terminal::{complain, harmless, print, say};
+use crate::signals::ended_by_signal;
+use crate::terminal::{complain, harmless, print, say, stop_asking};
 
 /// The longest command line, in bytes.
 const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -35,8 +36,7 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let done = crate::runtime().and_then(|runtime| runtime.block_on(run(arguments)));
-    match done {
+    match logged_in(arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
@@ -45,6 +45,24 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
             ExitCode::from(255)
         }
     }
+}
+
+/// Does it all, until it is done or a signal ends it.
+fn logged_in(arguments: Arguments) -> Result<bool, String> {
+    let runtime = crate::runtime()?;
+    let done = runtime.block_on(async {
+        tokio::select! {
+            done = run(arguments) => done,
+            number = ended_by_signal() => {
+                tracing::info!("Killed by signal {}.", number?);
+                Ok(false)
+            }
+        }
+    });
+    // A thread that waits for an answer or for the next line cannot be woken: it is left behind.
+    stop_asking();
+    runtime.shutdown_background();
+    done
 }
 
 /// Whether all commands that had to succeed did.
@@ -106,11 +124,18 @@ async fn start_at(session: &mut Session, path: &str) -> Result<bool, String> {
 /// Runs the lines. In a batch the first failure ends the run, unless its line begins with `-`.
 async fn follow(session: &mut Session, mut lines: Lines, is_batch: bool) -> bool {
     loop {
-        let line = match lines.next() {
-            Ok(Some(line)) => line,
+        let prompts = lines.prompts;
+        let read = tokio::select! {
+            biased;
+            read = lines.next() => read,
+            why = session.lost() => Err(if prompts { format!("\r{why}") } else { why }),
+        };
+        let line;
+        (line, lines) = match read {
+            Ok(Some((line, rest))) => (line, rest),
             Ok(None) => return true,
             Err(problem) => {
-                complain(&harmless(&problem));
+                complain(&problem);
                 return false;
             }
         };
@@ -139,14 +164,14 @@ async fn follow(session: &mut Session, mut lines: Lines, is_batch: bool) -> bool
 
 /// Where lines come from.
 struct Lines {
-    source: Box<dyn BufRead>,
+    source: Box<dyn BufRead + Send>,
     /// A person is asked for each line.
     prompts: bool,
 }
 
 impl Lines {
     fn open(commands: &Commands) -> Result<Self, String> {
-        let source: Box<dyn BufRead> = match commands {
+        let source: Box<dyn BufRead + Send> = match commands {
             Commands::Interactive | Commands::BatchInput => Box::new(BufReader::new(stdin())),
             Commands::BatchFile(file) => {
                 let opened =
@@ -160,10 +185,22 @@ impl Lines {
         })
     }
 
-    fn next(&mut self) -> Result<Option<String>, String> {
+    /// The next line, and where the others come from. It is read on a thread of its own: the connection goes on meanwhile,
+    /// answers its peer and hears of its own end.
+    async fn next(self) -> Result<Option<(String, Self)>, String> {
         if self.prompts {
             print("sftp> ");
         }
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut lines = self;
+            Ok(lines.read()?.map(|line| (line, lines)))
+        });
+        reading
+            .await
+            .unwrap_or_else(|error| Err(format!("reading commands: {error}")))
+    }
+
+    fn read(&mut self) -> Result<Option<String>, String> {
         let mut line = Vec::new();
         let mut limited = std::io::Read::take(
             &mut self.source,

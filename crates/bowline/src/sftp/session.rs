@@ -59,6 +59,12 @@ impl Session {
         whole
     }
 
+    /// Waits until nothing more can be done on this connection; why, in words that harm no terminal.
+    pub(crate) async fn lost(&self) -> String {
+        let why = self.client.closed().await;
+        harmless(&format!("{}: {why}", self.client.address()))
+    }
+
     /// Whether nothing more can be done on this connection.
     pub(crate) fn is_over(&self) -> bool {
         self.client.handle().why_closed().is_some()

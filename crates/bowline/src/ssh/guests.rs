@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ssh_client::channel::ChannelRequest;
 use ssh_client::config_file::{ForwardAgent, expand};
-use ssh_client::{Client, Forward, Process, X11Display, X11Forward, system_rng};
+use ssh_client::{Client, Exec, Forward, Process, X11Display, X11Forward, system_rng};
 use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
@@ -21,10 +21,12 @@ use crate::terminal::{complain, harmless};
 const XAUTH: &str = "/usr/bin/xauth";
 /// How long it may take.
 const XAUTH_TIME: Duration = Duration::from_secs(10);
-/// For how long programs that are not trusted may connect to the display, as in OpenSSH.
+/// For how long programs that are not trusted may connect to the display, unless `ForwardX11Timeout` says otherwise.
 const UNTRUSTED_TIME: Duration = Duration::from_secs(20 * 60);
 /// For how much longer their cookie lives: a display could take one that has ended for no cookie at all.
 const UNTRUSTED_SLACK: Duration = Duration::from_secs(60);
+/// The longest that `xauth` can be told, in seconds: it reads 32 bits.
+const LONGEST_XAUTH_TIME: u64 = 0xffff_ffff;
 
 /// The guests of a session.
 #[derive(Default)]
@@ -72,8 +74,8 @@ impl Guests {
         match client.forward_x11(display).await {
             Ok(forward) => {
                 let forward = Arc::new(forward);
-                if !is_trusted {
-                    self.closing = Some(tokio::spawn(close_later(Arc::clone(&forward))));
+                if !is_trusted && let Some(limit) = untrusted_time(plan) {
+                    self.closing = Some(tokio::spawn(close_later(Arc::clone(&forward), limit)));
                 }
                 self.display = Some(forward);
             }
@@ -81,15 +83,18 @@ impl Guests {
         }
     }
 
-    /// What is to be asked of the server for a session with them.
+    /// Has a session ask the server for them. The cookie for the display ends with the session.
     ///
     /// # Errors
     /// There is no randomness for a cookie.
-    pub(super) fn requests(&self) -> Result<Vec<ChannelRequest>, String> {
-        let display = self.display.as_ref().map(|display| display.request(false));
-        let display = display.transpose().map_err(|error| error.to_string())?;
-        let agent = self.agent.as_ref().map(|_| ChannelRequest::AuthAgentReq);
-        Ok(display.into_iter().chain(agent).collect())
+    pub(super) fn asked_by(&self, mut session: Exec) -> Result<Exec, String> {
+        if let Some(display) = &self.display {
+            session = session.x11(display.request(false).map_err(|error| error.to_string())?);
+        }
+        if self.agent.is_some() {
+            session = session.request(ChannelRequest::AuthAgentReq);
+        }
+        Ok(session)
     }
 
     /// Tells what the server refused.
@@ -124,8 +129,15 @@ impl Drop for Guests {
     }
 }
 
-async fn close_later(display: Arc<X11Forward>) {
-    tokio::time::sleep(UNTRUSTED_TIME).await;
+/// For how long programs that are not trusted may connect; `None`: as long as the session lives.
+fn untrusted_time(plan: &Plan) -> Option<Duration> {
+    let limit = plan.options.forward_x11_timeout.unwrap_or(UNTRUSTED_TIME);
+    Some(limit).filter(|limit| !limit.is_zero())
+}
+
+async fn close_later(display: Arc<X11Forward>, limit: Duration) {
+    tokio::time::sleep(limit).await;
+    tracing::debug!("ForwardX11Timeout is over: no further program is let in to the display");
     if let Err(error) = display.forward().close().await {
         tracing::debug!(%error, "the display stays open");
     }
@@ -185,7 +197,8 @@ async fn display(plan: &Plan, is_trusted: bool) -> Result<Option<X11Display>, St
         return Ok(Some(display));
     }
     let failed = "Warning: untrusted X11 forwarding setup failed: xauth key data not generated";
-    let cookie = untrusted_cookie(xauth, &name).await.map_err(|error| {
+    let cookie = untrusted_cookie(xauth, &name, untrusted_time(plan));
+    let cookie = cookie.await.map_err(|error| {
         tracing::debug!(%error, "{xauth}");
         failed.to_owned()
     })?;
@@ -194,7 +207,7 @@ async fn display(plan: &Plan, is_trusted: bool) -> Result<Option<X11Display>, St
 
 /// A cookie that the display makes for programs it does not trust. It is never known to a program of this side: the file
 /// that `xauth` writes it to goes at once.
-async fn untrusted_cookie(xauth: &str, display: &str) -> io::Result<Vec<u8>> {
+async fn untrusted_cookie(xauth: &str, display: &str, limit: Option<Duration>) -> io::Result<Vec<u8>> {
     let folder = Folder::make()?;
     let file = folder.0.join("xauthfile");
     // A name without a host is another one to xauth than the host's own.
@@ -202,18 +215,12 @@ async fn untrusted_cookie(xauth: &str, display: &str) -> io::Result<Vec<u8>> {
         Some(number) => format!("unix:{number}"),
         None => display.to_owned(),
     };
-    let lifetime = UNTRUSTED_TIME
-        .saturating_add(UNTRUSTED_SLACK)
-        .as_secs()
-        .to_string();
-    let words = [
-        "generate",
-        &display,
-        "MIT-MAGIC-COOKIE-1",
-        "untrusted",
-        "timeout",
-        &lifetime,
-    ];
+    let mut words = vec!["generate", &display, "MIT-MAGIC-COOKIE-1", "untrusted"];
+    let lifetime = limit.map(|limit| limit.saturating_add(UNTRUSTED_SLACK).as_secs());
+    let lifetime = lifetime.map(|seconds| seconds.min(LONGEST_XAUTH_TIME).to_string());
+    if let Some(lifetime) = &lifetime {
+        words.extend(["timeout", lifetime]);
+    }
     run(xauth, &file, &words).await?;
     let listed = run(xauth, &file, &["list", &display]).await?;
     let text = String::from_utf8_lossy(&listed);

@@ -26,7 +26,6 @@ use ssh_client::channel::{GlobalRequest, NO_MORE_SESSIONS};
 use ssh_client::config_file::{Options, SessionType, Tunnel};
 use ssh_client::terminal::LocalTerminal;
 use ssh_client::{Client, Process};
-use tokio::signal::unix::{SignalKind, signal};
 
 use self::arguments::{Arguments, Wanted};
 use self::forwards::Forwards;
@@ -34,6 +33,7 @@ use self::guests::Guests;
 use self::interactive::{Ending, Interaction};
 use self::session::{Outputs, Tty};
 use crate::client::{Plan, plan};
+use crate::signals::ended_by_signal;
 use crate::terminal::{complain, harmless, print, print_error, stop_asking};
 
 /// The exit status for this program's own failures, as in ssh(1).
@@ -142,8 +142,7 @@ impl Work {
             .filter(|_| tty == Tty::Yes && !null_input);
         let wanted = (tty == Tty::Yes).then(|| session::terminal(&plan.options, terminal.as_ref()));
         let guests = Guests::invite(plan, &client).await?;
-        let asked = guests.requests()?;
-        let process = session::start(plan, &client, command, wanted.transpose()?, asked).await?;
+        let process = session::start(plan, &client, command, wanted.transpose()?, &guests).await?;
         no_more_sessions(&client);
         if let Some(terminal) = &terminal {
             return self
@@ -222,18 +221,4 @@ fn no_more_sessions(client: &Client) {
     {
         tracing::debug!(%error, "{NO_MORE_SESSIONS} was not sent");
     }
-}
-
-/// Waits for a signal that ends this program, so that what it holds is given back first; its number.
-async fn ended_by_signal() -> Result<i32, String> {
-    let listen = |kind: SignalKind| signal(kind).map_err(|error| format!("signals: {error}"));
-    let (mut hangup, mut interrupt) = (listen(SignalKind::hangup())?, listen(SignalKind::interrupt())?);
-    let (mut quit, mut terminate) = (listen(SignalKind::quit())?, listen(SignalKind::terminate())?);
-    let kind = tokio::select! {
-        _ = hangup.recv() => SignalKind::hangup(),
-        _ = interrupt.recv() => SignalKind::interrupt(),
-        _ = quit.recv() => SignalKind::quit(),
-        _ = terminate.recv() => SignalKind::terminate(),
-    };
-    Ok(kind.as_raw_value())
 }

@@ -2,7 +2,6 @@
 
 use std::io::{stderr, stdin, stdout};
 
-use ssh_client::channel::ChannelRequest;
 use ssh_client::config_file::{Options, RequestTty, SessionType};
 use ssh_client::terminal::{LocalTerminal, Terminal};
 use ssh_client::{Client, ExitStatus, Process};
@@ -50,7 +49,7 @@ pub(super) async fn start(
     client: &Client,
     command: &[u8],
     terminal: Option<Terminal>,
-    requests: Vec<ChannelRequest>,
+    guests: &Guests,
 ) -> Result<Process, String> {
     let tell = |error: ssh_client::Error| harmless(&error.to_string());
     let mut wanted = match (plan.options.session_type, command.is_empty()) {
@@ -61,9 +60,7 @@ pub(super) async fn start(
     for (name, value) in environment::to_send(&plan.options, std::env::vars_os()) {
         wanted = wanted.env(name, value);
     }
-    for request in requests {
-        wanted = wanted.request(request);
-    }
+    wanted = guests.asked_by(wanted)?;
     if let Some(terminal) = terminal {
         wanted = wanted.terminal_if_allowed(terminal);
     }

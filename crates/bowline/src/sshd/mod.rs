@@ -266,6 +266,9 @@ fn limits(options: &Options) -> Limits {
     limits.max_auth_tries = options.max_auth_tries.unwrap_or(limits.max_auth_tries);
     if let Some(most) = options.max_sessions {
         limits.max_sessions = usize::try_from(most).unwrap_or(usize::MAX);
+        // In OpenSSH a session more is a terminal and a display more.
+        limits.max_terminals = limits.max_sessions;
+        limits.max_displays = limits.max_sessions;
     }
     if let Some(timeouts) = &options.channel_timeout {
         limits.channel_timeouts = timeouts.clone();

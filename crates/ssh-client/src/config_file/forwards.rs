@@ -10,6 +10,7 @@
 //! behind it; a field with a slash is a path. `${NAME}` stands for a variable of the environment.
 
 use super::values::{ValueError, wrong};
+use crate::tokio_driver::MAX_SOCKET_PATH_BYTES;
 
 /// Where connections are waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -61,8 +62,6 @@ pub enum PermitRemoteOpen {
 
 /// The longest host name (`NI_MAXHOST` less its end), in bytes.
 const MAX_HOST_BYTES: usize = 1024;
-/// The longest path of a Unix socket on Linux, in bytes.
-const MAX_SOCKET_PATH_BYTES: usize = 107;
 /// The most entries of `PermitRemoteOpen`.
 const MAX_PERMITTED: usize = 4096;
 
@@ -71,12 +70,13 @@ const MAX_PERMITTED: usize = 4096;
 /// # Errors
 /// Any other form.
 pub fn local(text: &str) -> Result<ForwardSpec, ValueError> {
-    parse(text, false).filter(is_for_this_side).ok_or_else(|| {
+    let spec = parse(text, false).filter(is_for_this_side).ok_or_else(|| {
         wrong(
             text,
             "[bind_address:]port:host:hostport or a path in place of either pair",
         )
-    })
+    });
+    short_enough(spec?)
 }
 
 /// What `-D` and `DynamicForward` take.
@@ -84,9 +84,10 @@ pub fn local(text: &str) -> Result<ForwardSpec, ValueError> {
 /// # Errors
 /// Any other form.
 pub fn dynamic(text: &str) -> Result<ForwardSpec, ValueError> {
-    parse(text, true)
+    let spec = parse(text, true)
         .filter(is_for_this_side)
-        .ok_or_else(|| wrong(text, "[bind_address:]port"))
+        .ok_or_else(|| wrong(text, "[bind_address:]port"));
+    short_enough(spec?)
 }
 
 /// What `-R` and `RemoteForward` take.
@@ -94,12 +95,13 @@ pub fn dynamic(text: &str) -> Result<ForwardSpec, ValueError> {
 /// # Errors
 /// Any other form.
 pub fn remote(text: &str) -> Result<ForwardSpec, ValueError> {
-    parse(text, false).or_else(|| parse(text, true)).ok_or_else(|| {
+    let spec = parse(text, false).or_else(|| parse(text, true)).ok_or_else(|| {
         wrong(
             text,
             "[bind_address:]port[:host:hostport] or a path in place of either pair",
         )
-    })
+    });
+    short_enough(spec?)
 }
 
 /// What `PermitRemoteOpen` takes: `any`, `none`, or hosts with their ports.
@@ -160,8 +162,7 @@ fn parse(text: &str, is_dynamic: bool) -> Option<ForwardSpec> {
         [bind, port, host, host_port] => (tcp(Some(bind), port)?, target_tcp(host, host_port)?),
         _ => return None,
     };
-    let spec = ForwardSpec { listen, target };
-    is_short_enough(&spec).then_some(spec)
+    Some(ForwardSpec { listen, target })
 }
 
 fn path(field: &Field) -> ForwardListen {
@@ -182,17 +183,29 @@ fn target_tcp(host: &Field, port: &Field) -> Option<ForwardTarget> {
     })
 }
 
-fn is_short_enough(spec: &ForwardSpec) -> bool {
-    let listen = match &spec.listen {
-        ForwardListen::Tcp { host, .. } => host.as_ref().is_none_or(|host| host.len() <= MAX_HOST_BYTES),
-        ForwardListen::Path(path) => path.len() <= MAX_SOCKET_PATH_BYTES,
+/// A spec whose hosts and paths are not longer than those of any system: on either side, nothing could be had there.
+fn short_enough(spec: ForwardSpec) -> Result<ForwardSpec, ValueError> {
+    let (host, path) = match &spec.listen {
+        ForwardListen::Tcp { host, .. } => (host.as_deref(), None),
+        ForwardListen::Path(path) => (None, Some(path)),
     };
-    listen
-        && match &spec.target {
-            ForwardTarget::Tcp { host, .. } => host.len() <= MAX_HOST_BYTES,
-            ForwardTarget::Path(path) => path.len() <= MAX_SOCKET_PATH_BYTES,
-            ForwardTarget::Socks => true,
+    let (far_host, far_path) = match &spec.target {
+        ForwardTarget::Tcp { host, .. } => (Some(host.as_str()), None),
+        ForwardTarget::Path(path) => (None, Some(path)),
+        ForwardTarget::Socks => (None, None),
+    };
+    for host in host.into_iter().chain(far_host) {
+        if host.len() > MAX_HOST_BYTES {
+            return Err(wrong(host, format!("a host of at most {MAX_HOST_BYTES} bytes")));
         }
+    }
+    for path in path.into_iter().chain(far_path) {
+        if path.len() > MAX_SOCKET_PATH_BYTES {
+            let wanted = format!("a Unix socket's path of at most {MAX_SOCKET_PATH_BYTES} bytes");
+            return Err(wrong(path, wanted));
+        }
+    }
+    Ok(spec)
 }
 
 /// One to four fields; `None` for more, for none, and for a bracket that is not closed at a field's end.
@@ -356,9 +369,23 @@ mod tests {
         let host = |bytes: usize| format!("80:{}:80", "h".repeat(bytes));
         assert!(local(&host(MAX_HOST_BYTES)).is_ok());
         assert!(local(&host(MAX_HOST_BYTES + 1)).is_err());
-        let path = |bytes: usize| format!("80:/{}", "p".repeat(bytes - 1));
-        assert!(local(&path(MAX_SOCKET_PATH_BYTES)).is_ok());
-        assert!(local(&path(MAX_SOCKET_PATH_BYTES + 1)).is_err());
+        let path = |bytes: usize| format!("/{}", "p".repeat(bytes - 1));
+        let (longest, longer) = (path(MAX_SOCKET_PATH_BYTES), path(MAX_SOCKET_PATH_BYTES + 1));
+        let told = Err(format!(
+            "{longer:?} is not a Unix socket's path of at most 107 bytes"
+        ));
+        let check = |parse: fn(&str) -> Result<ForwardSpec, ValueError>, before: &str, behind: &str| {
+            assert!(parse(&format!("{before}{longest}{behind}")).is_ok());
+            let refused = parse(&format!("{before}{longer}{behind}"));
+            assert_eq!(refused.map(drop).map_err(|error| error.to_string()), told);
+        };
+        for parse in [local, remote] {
+            check(parse, "80:", "");
+            check(parse, "", ":host:80");
+            check(parse, "/run/s:", "");
+        }
+        check(dynamic, "", "");
+        check(remote, "", "");
     }
 
     #[test]

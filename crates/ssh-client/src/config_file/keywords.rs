@@ -58,6 +58,9 @@ pub const KEYWORDS: &[(&str, Setter)] = &[
         first(&mut to.forward_agent, from, forward_agent)
     }),
     ("ForwardX11", |to, from| first(&mut to.forward_x11, from, yes_no)),
+    ("ForwardX11Timeout", |to, from| {
+        first(&mut to.forward_x11_timeout, from, seconds)
+    }),
     ("ForwardX11Trusted", |to, from| {
         first(&mut to.forward_x11_trusted, from, yes_no)
     }),

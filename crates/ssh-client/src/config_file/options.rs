@@ -48,6 +48,8 @@ pub struct Options {
     pub fork_after_authentication: Option<bool>,
     pub forward_agent: Option<ForwardAgent>,
     pub forward_x11: Option<bool>,
+    /// Zero: as long as the connection lives.
+    pub forward_x11_timeout: Option<Duration>,
     pub forward_x11_trusted: Option<bool>,
     pub gateway_ports: Option<bool>,
     pub global_known_hosts_files: Option<Vec<String>>,
@@ -203,6 +205,7 @@ mod tests {
             ("ForkAfterAuthentication yes", "ForkAfterAuthentication no"),
             ("ForwardAgent /run/agent", "ForwardAgent no"),
             ("ForwardX11 yes", "ForwardX11 no"),
+            ("ForwardX11Timeout 1h", "ForwardX11Timeout 0"),
             ("ForwardX11Trusted yes", "ForwardX11Trusted no"),
             ("GatewayPorts yes", "GatewayPorts no"),
             ("PermitRemoteOpen a:1 b:*", "PermitRemoteOpen any"),

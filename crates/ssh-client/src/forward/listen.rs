@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::channel::GlobalRequest;
 use crate::client::Client;
 use crate::error::Error;
 use crate::incoming::Guest;
-use crate::tokio_driver::{IncomingOpen, system_rng};
+use crate::tokio_driver::{IncomingOpen, check_socket_path, system_rng};
 
 /// The permissions a Unix socket is made without, unless [`SocketFile::mask`] says otherwise: what is left is for the
 /// user only (`StreamLocalBindMask` of `ssh_config(5)`).
@@ -139,7 +140,11 @@ impl SocketFile {
 
     /// Makes the socket. It comes into being in a folder nobody else may enter and is moved to its place with its
     /// permissions: at no time can anybody connect whom they keep out.
+    ///
+    /// The folder's own name may make the path too long that the place itself has room for: it is then reached by the
+    /// folder's descriptor, where the system has a name for that.
     fn bind(&self) -> io::Result<(UnixListener, Placed)> {
+        check_socket_path(&self.path)?;
         if self.replace
             && let Ok(there) = std::fs::symlink_metadata(&self.path)
             && there.file_type().is_socket()
@@ -148,7 +153,12 @@ impl SocketFile {
         }
         let nursery = Nursery::beside(&self.path)?;
         let born = nursery.0.join("s");
-        let listener = UnixListener::bind(&born)?;
+        let listener = if check_socket_path(&born).is_ok() {
+            UnixListener::bind(&born)?
+        } else {
+            let folder = std::fs::File::open(&nursery.0)?;
+            UnixListener::bind(format!("/proc/self/fd/{}/s", folder.as_raw_fd()))?
+        };
         let permissions = 0o777 & !self.mask;
         std::fs::set_permissions(&born, std::fs::Permissions::from_mode(permissions))?;
         // Unlike a rename, a link takes nobody's place.
@@ -219,7 +229,7 @@ pub(super) fn wire_path(path: &Path) -> Vec<u8> {
 
 /// What connections come from.
 pub(super) enum Source {
-    Tcp(Vec<TcpListener>),
+    Tcp(Listeners),
     /// With the file that goes with it.
     Unix(
         UnixListener,
@@ -278,7 +288,13 @@ impl Source {
             }
         }
         match first {
-            Some(first) => Ok((Self::Tcp(listeners), first)),
+            Some(first) => Ok((
+                Self::Tcp(Listeners {
+                    all: listeners,
+                    next: 0,
+                }),
+                first,
+            )),
             None => Err(failed(last)),
         }
     }
@@ -313,7 +329,8 @@ impl Source {
     pub(super) async fn next(&mut self) -> Option<Arrived> {
         loop {
             let accepted = match self {
-                Self::Tcp(listeners) => accept(listeners)
+                Self::Tcp(listeners) => listeners
+                    .accept()
                     .await
                     .map(|(stream, from)| Arrived::Tcp(stream, from)),
                 Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Arrived::Unix(stream)),
@@ -351,19 +368,99 @@ impl Source {
     }
 }
 
-/// The next connection to any of them.
-async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
-    let (stream, from) = std::future::poll_fn(|cx| {
-        for listener in listeners {
-            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
-                return Poll::Ready(accepted);
+/// The listeners of one name.
+pub(super) struct Listeners {
+    all: Vec<TcpListener>,
+    /// The first to be asked: the one behind the last that had a connection, so that a crowd at one address holds up
+    /// nobody at another.
+    next: usize,
+}
+
+impl Listeners {
+    /// The next connection to any of them.
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, from) = std::future::poll_fn(|cx| {
+            for turn in 0..self.all.len() {
+                let place = self.next.saturating_add(turn) % self.all.len();
+                let Some(listener) = self.all.get(place) else {
+                    continue;
+                };
+                if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                    self.next = place.saturating_add(1);
+                    return Poll::Ready(accepted);
+                }
+            }
+            Poll::Pending
+        })
+        .await?;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "small packets may be late");
+        }
+        Ok((stream, from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokio_driver::MAX_SOCKET_PATH_BYTES;
+
+    #[tokio::test]
+    async fn a_crowd_at_one_address_holds_up_nobody_at_another() {
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            all.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        }
+        let places: Vec<_> = all.iter().map(|each| each.local_addr().unwrap()).collect();
+        let mut crowd = Vec::new();
+        for (place, comers) in places.iter().zip([6, 2, 1]) {
+            for _ in 0..comers {
+                crowd.push(TcpStream::connect(place).await.unwrap());
             }
         }
-        Poll::Pending
-    })
-    .await?;
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "small packets may be late");
+        // All of them stand in the queues of the system; here, the runtime hears of it.
+        tokio::task::yield_now().await;
+        let mut listeners = Listeners { all, next: 0 };
+        let mut served = Vec::new();
+        while served.len() < crowd.len() {
+            let (stream, _from) = listeners.accept().await.unwrap();
+            let at = stream.local_addr().unwrap();
+            served.push(places.iter().position(|place| *place == at).unwrap());
+        }
+        assert_eq!(served, [0, 1, 2, 0, 1, 0, 0, 0, 0]);
     }
-    Ok((stream, from))
+
+    #[tokio::test]
+    async fn a_socket_may_have_the_longest_path_there_is_and_none_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        // A directory so deep that the folder a socket comes into being in has no path a socket could have.
+        let depth = MAX_SOCKET_PATH_BYTES - folder.path().as_os_str().len() - 4;
+        let deep = folder.path().join("d".repeat(depth));
+        std::fs::create_dir(&deep).unwrap();
+        let (longest, longer) = (deep.join("ss"), deep.join("sss"));
+        let (listener, placed) = SocketFile::new(&longest).bind().unwrap();
+        let (there, came) = tokio::join!(UnixStream::connect(&longest), listener.accept());
+        assert!(there.is_ok() && came.is_ok());
+        drop(placed);
+        assert_eq!(
+            std::fs::read_dir(&deep).unwrap().count(),
+            0,
+            "nothing is left behind"
+        );
+
+        // What stands at a path that no socket can have is not touched.
+        let other = deep.join("o");
+        drop(UnixListener::bind(&other).unwrap());
+        std::fs::rename(&other, &longer).unwrap();
+        let Err(error) = Source::socket(&SocketFile::new(&longer).replace(true)) else {
+            panic!("it listens")
+        };
+        let told = format!(
+            "listen on {}: the path of a Unix socket has 107 bytes at most, and this one has {}",
+            longer.display(),
+            longer.as_os_str().len()
+        );
+        assert_eq!(error.to_string(), told);
+        assert!(std::fs::symlink_metadata(&longer).is_ok());
+    }
 }

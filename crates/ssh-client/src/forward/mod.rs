@@ -35,12 +35,12 @@ use crate::channel::{
 use crate::client::Client;
 use crate::error::Error;
 use crate::incoming::{Expected, Guest};
-use crate::tokio_driver::Channel;
+use crate::tokio_driver::{Channel, check_socket_path};
 
 pub use handle::{Connections, Forward};
 pub use listen::{DEFAULT_SOCKET_MASK, ListenOn, Listening, SocketFile};
 pub use target::{Arrival, ForwardedStream, Target};
-pub use x11::{X11Display, X11Error, X11Forward};
+pub use x11::{X11Display, X11Error, X11Forward, X11Request};
 
 use listen::Source;
 use target::Decision;
@@ -85,6 +85,18 @@ impl Plan {
             target,
             decision: None,
             most: MAX_FORWARDED_CONNECTIONS,
+        }
+    }
+
+    /// For connections that come from the server: a socket of this side that no connection could ever reach is told now.
+    fn check_target(&self) -> Result<(), Error> {
+        match &self.target {
+            Target::Socket(path) => check_socket_path(path).map_err(|source| Error::Local {
+                path: path.clone(),
+                step: "connect to",
+                source,
+            }),
+            Target::Port(_) | Target::Socks | Target::Serve(_) => Ok(()),
         }
     }
 }
@@ -167,7 +179,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Listen`] if this side cannot listen, [`Error::RequestRefused`] if the server will not,
-    /// [`Error::OpenTimeout`] if it does not say, [`Error::AlreadyForwarded`] if it already does for this client.
+    /// [`Error::OpenTimeout`] if it does not say, [`Error::AlreadyForwarded`] if it already does for this client,
+    /// [`Error::Local`] if what comes from the server is to go to a socket whose path is too long for one.
     pub async fn forward(&self, forwarding: &Forwarding) -> Result<Forward, Error> {
         let plan = forwarding.plan.clone();
         Ok(match &forwarding.listen {
@@ -186,8 +199,14 @@ impl Client {
                 .forward_from_server_socket(path.clone(), plan)
                 .await?
                 .map(Listening::ServerSocket),
-            ListenOn::Agent => self.begin(self.session_source(Expected::Agent)?, Listening::Agent, plan),
-            ListenOn::X11 => self.begin(self.session_source(Expected::X11)?, Listening::X11, plan),
+            ListenOn::Agent => {
+                plan.check_target()?;
+                self.begin(self.session_source(Expected::Agent)?, Listening::Agent, plan)
+            }
+            ListenOn::X11 => {
+                plan.check_target()?;
+                self.begin(self.session_source(Expected::X11)?, Listening::X11, plan)
+            }
         })
     }
 
@@ -305,6 +324,7 @@ impl Client {
     }
 
     async fn forward_from_server(&self, wanted: Address, plan: Plan) -> Result<Forward<Address>, Error> {
+        plan.check_target()?;
         let client = self.clone();
         let purpose = format!("to listen on {wanted}");
         let asking = async move {
@@ -339,6 +359,7 @@ impl Client {
     }
 
     async fn forward_from_server_socket(&self, path: PathBuf, plan: Plan) -> Result<Forward<PathBuf>, Error> {
+        plan.check_target()?;
         let client = self.clone();
         let purpose = format!("to listen on the socket {}", path.display());
         let asking = async move {

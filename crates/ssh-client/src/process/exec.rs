@@ -10,6 +10,7 @@ use super::{Process, ProcessControl};
 use crate::channel::{self, ChannelRequest, ChannelType, PtyReq};
 use crate::client::Client;
 use crate::error::Error;
+use crate::forward::X11Request;
 use crate::output::ExitStatus;
 use crate::terminal::Terminal;
 use crate::tokio_driver::{ChannelControl, ChannelError, Parts, PendingReply};
@@ -24,6 +25,7 @@ pub struct Exec {
     program: Program,
     env: Vec<(Vec<u8>, Vec<u8>)>,
     requests: Vec<ChannelRequest>,
+    displays: Vec<X11Request>,
     terminal: Option<Asked>,
     pub(super) redirections: Redirections,
     pub(super) check: bool,
@@ -50,6 +52,7 @@ impl Exec {
             program,
             env: Vec::new(),
             requests: Vec::new(),
+            displays: Vec::new(),
             terminal: None,
             redirections: Redirections::none(),
             check: false,
@@ -89,6 +92,14 @@ impl Exec {
     /// started all the same: see [`ProcessControl::refused_requests`].
     pub fn request(mut self, request: impl Into<ChannelRequest>) -> Self {
         self.requests.push(request.into());
+        self
+    }
+
+    /// Asks for a display, with a cookie that is good as long as the session is: see
+    /// [`X11Forward::request`](crate::X11Forward::request). If the server refuses, the program is started all the same,
+    /// and [`ProcessControl::refused_requests`] has `x11-req`.
+    pub fn x11(mut self, display: X11Request) -> Self {
+        self.displays.push(display);
         self
     }
 
@@ -158,6 +169,11 @@ impl Exec {
         };
         let client = self.client;
         let channel = client.open(ChannelType::Session, "a session").await?;
+        let bound = self
+            .displays
+            .into_iter()
+            .map(|display| display.bound_to(channel.watch()));
+        let requests = bound.chain(self.requests).collect();
         let Parts {
             reader,
             stderr_reader,
@@ -170,7 +186,7 @@ impl Exec {
             client: &client,
         };
         let told_size = self.terminal.as_ref().map(|asked| asked.terminal.size());
-        let prepared = asking.prepare(self.requests, self.terminal, self.env).await?;
+        let prepared = asking.prepare(requests, self.terminal, self.env).await?;
         let started = asking.ask(&start).await?;
         let answers = async {
             let refused = prepared.answers().await?;

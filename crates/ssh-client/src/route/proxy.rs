@@ -228,7 +228,8 @@ where
     request.push_str("\r\n");
     stream.write_all(request.as_bytes()).await?;
     let header = read_header(stream).await?;
-    let status = header.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let status = header.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let status = status.strip_suffix(b"\r").unwrap_or(status);
     let status = String::from_utf8_lossy(status.get(..MAX_WORDS_BYTES).unwrap_or(status)).into_owned();
     let mut words = status.split(' ');
     match (words.next(), words.next()) {
@@ -241,9 +242,12 @@ where
 }
 
 /// An answer up to its empty line, and not a byte of what stands behind it: that is the server's.
+///
+/// A line may end in a single LF (RFC 9112 §2.2 leaves that to whoever reads): proxies that say so are in use, and an
+/// answer of which nothing but the first line is looked at cannot be taken for two.
 async fn read_header<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Vec<u8>, ProxyError> {
     let mut header = Vec::new();
-    while !header.ends_with(b"\r\n\r\n") {
+    while !(header.ends_with(b"\n\r\n") || header.ends_with(b"\n\n")) {
         if header.len() >= MAX_HTTP_HEADER_BYTES {
             return Err(ProxyError::Malformed("an answer without end"));
         }
@@ -403,6 +407,54 @@ mod tests {
         .await;
         assert_eq!(outcome, Ok(()));
         assert!(heard.ends_with(b"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n\r\n"));
+    }
+
+    #[tokio::test]
+    async fn lines_of_an_http_proxy_may_end_in_a_single_line_feed() {
+        let to = address("h:22");
+        for answers in [
+            "HTTP/1.1 200 OK\r\nVia: x\r\n\r\nSSH",
+            "HTTP/1.1 200 OK\nVia: x\n\nSSH",
+            "HTTP/1.1 200 OK\nVia: x\r\n\nSSH",
+            "HTTP/1.1 200 OK\r\nVia: x\n\r\nSSH",
+            "HTTP/1.0 200\n\nSSH",
+            "HTTP/1.0 200\n\r\nSSH",
+        ] {
+            let played = played(answers.as_bytes(), async |s| http_connect(s, &to, None).await);
+            let (outcome, _, left) = played.await;
+            assert_eq!((outcome, &left[..]), (Ok(()), &b"SSH"[..]), "{answers:?}");
+        }
+        // A CR alone ends no line, and stands in none.
+        for (answers, error) in [
+            ("HTTP/1.1 200\rOK\r\n\r\n", "\"HTTP/1.1 200\\rOK\""),
+            ("HTTP/1.1 403 No\n\n", "\"HTTP/1.1 403 No\""),
+            (
+                "\n\n",
+                "it does not answer as such a proxy does: no status line of HTTP/1",
+            ),
+            ("HTTP/1.1 200 OK\r\r", "unexpected end of file"),
+            ("HTTP/1.1 200 OK\n", "unexpected end of file"),
+        ] {
+            let played = played(answers.as_bytes(), async |s| http_connect(s, &to, None).await);
+            assert_eq!(played.await.0, Err(error.to_owned()), "{answers:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_answer_of_an_http_proxy_has_a_longest() {
+        let to = address("h:22");
+        let answer = |bytes: usize| {
+            let (before, behind) = ("HTTP/1.1 200 OK\r\nX: ", "\r\n\r\n");
+            let filling = "x".repeat(bytes - before.len() - behind.len());
+            format!("{before}{filling}{behind}SSH")
+        };
+        let longest = answer(MAX_HTTP_HEADER_BYTES);
+        let (outcome, _, left) = played(longest.as_bytes(), async |s| http_connect(s, &to, None).await).await;
+        assert_eq!((outcome, &left[..]), (Ok(()), &b"SSH"[..]));
+        let longer = answer(MAX_HTTP_HEADER_BYTES + 1);
+        let (outcome, ..) = played(longer.as_bytes(), async |s| http_connect(s, &to, None).await).await;
+        let told = "it does not answer as such a proxy does: an answer without end";
+        assert_eq!(outcome, Err(told.to_owned()));
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -83,6 +84,12 @@ pub enum SessionEnd {
     /// The server closed the channel.
     #[error("the server closed the channel")]
     ClosedByServer,
+    /// The server left a request unanswered for too long.
+    #[error("no answer within {} seconds", limit.as_secs_f32())]
+    Timeout {
+        /// How long it may take ([`Timeouts::sftp`](crate::Timeouts::sftp)).
+        limit: Duration,
+    },
     /// This side closed the session.
     #[error("closed by this side")]
     Closed,

@@ -8,6 +8,7 @@
 //!
 //! Paths are bytes, as they are on the server. Every call may be dropped at any point; what is open is closed then.
 
+mod deadline;
 mod error;
 mod file;
 mod local;
@@ -49,7 +50,10 @@ impl Client {
     /// within [`Timeouts::open`](crate::Timeouts::open).
     pub async fn sftp(&self) -> Result<Sftp, Error> {
         let process = self.subsystem("sftp").spawn().await?;
-        match self.in_time("an SFTP session", Session::start(process)).await? {
+        match self
+            .in_time("an SFTP session", Session::start(process, self.sftp_limit()))
+            .await?
+        {
             Ok(session) => Ok(Sftp {
                 session,
                 draft_symlink: self.handle().quirks().has(Quirk::DraftSymlink),

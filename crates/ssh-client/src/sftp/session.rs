@@ -13,10 +13,12 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::deadline::Deadline;
 use super::error::{SessionEnd, SftpFault};
 use crate::process::Process;
 use crate::sftp_protocol::client::{Client as Machine, Event, Limits, RequestId};
@@ -66,7 +68,7 @@ struct About {
 
 impl Session {
     /// Introduces itself to the server and starts the task.
-    pub(super) async fn start(process: Process) -> Result<Self, SessionEnd> {
+    pub(super) async fn start(process: Process, limit: Duration) -> Result<Self, SessionEnd> {
         let mut task = Task {
             machine: Machine::new(),
             stdin: process.stdin,
@@ -74,6 +76,7 @@ impl Session {
             stderr: process.stderr,
             stderr_ended: false,
             waiting: HashMap::new(),
+            deadline: Deadline::new(limit),
         };
         let extensions = poll_fn(|cx| task.poll_ready(cx)).await?;
         let (queue, commands) = mpsc::unbounded_channel();
@@ -145,6 +148,8 @@ struct Task {
     stderr: ChannelReader,
     stderr_ended: bool,
     waiting: HashMap<RequestId, Done>,
+    /// For the oldest of them.
+    deadline: Deadline<RequestId>,
 }
 
 impl Task {
@@ -191,10 +196,11 @@ impl Task {
         loop {
             match self.round(commands, limits, cx) {
                 Ok(true) => {}
-                Ok(false) => return Poll::Pending,
+                Ok(false) => break,
                 Err(end) => return Poll::Ready(end),
             }
         }
+        self.deadline.poll(cx).map(|limit| SessionEnd::Timeout { limit })
     }
 
     /// True if anything moved.
@@ -213,6 +219,7 @@ impl Task {
             };
             let known = self.machine.limits();
             limits.send_if_modified(|limits| std::mem::replace(limits, known) != known);
+            self.deadline.answered(id);
             if let Some(done) = self.waiting.remove(&id) {
                 (done.0)(Ok(reply));
             }
@@ -231,6 +238,7 @@ impl Task {
                 Poll::Ready(Some(Command { request, done })) => match request.ask(&mut self.machine) {
                     Ok(id) => {
                         self.waiting.insert(id, done);
+                        self.deadline.asked(id);
                     }
                     Err(misuse) => (done.0)(Err(SftpFault::Misuse(misuse))),
                 },

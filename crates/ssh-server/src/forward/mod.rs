@@ -27,7 +27,7 @@ use crate::channel::{DirectStreamlocal, DirectTcpip, OpenFailureReason, Tun};
 use crate::lookup::lookup;
 use crate::peer::Printable;
 use crate::timeouts::within;
-use crate::tokio_driver::{Channel, IncomingOpen};
+use crate::tokio_driver::{Channel, IncomingOpen, check_socket_path};
 use crate::visit::Visit;
 
 pub use destination::{Destination, ListenPlace, NotADestination};
@@ -264,7 +264,10 @@ async fn connect(target: &Endpoint) -> io::Result<Stream> {
             let addresses = lookup(host, *port).await?;
             TcpStream::connect(addresses.as_slice()).await.map(Stream::Tcp)
         }
-        Endpoint::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+        Endpoint::Unix(path) => {
+            check_socket_path(path)?;
+            UnixStream::connect(path).await.map(Stream::Unix)
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use rustix::fs::{Mode, OFlags};
@@ -16,11 +17,15 @@ use tokio::sync::oneshot;
 
 use super::SocketPolicy;
 use crate::forward::Stream;
+use crate::tokio_driver::check_socket_path;
 
 /// The sockets of one place where the server listens. Dropped, it listens no more, and a file is gone.
 #[derive(Debug)]
 pub(crate) struct Listener {
     sockets: Vec<Socket>,
+    /// The socket that is asked first: the one behind the last that had a connection, so that a crowd at one address holds
+    /// up nobody at another.
+    next: AtomicUsize,
     /// Dropped after the sockets: see [`Listener::gone`].
     listens: Option<oneshot::Sender<()>>,
 }
@@ -43,6 +48,7 @@ impl Listener {
     fn new(sockets: Vec<Socket>) -> Self {
         Self {
             sockets,
+            next: AtomicUsize::new(0),
             listens: None,
         }
     }
@@ -57,8 +63,14 @@ impl Listener {
     /// The next connection at any of the sockets.
     pub(crate) async fn accept(&self) -> io::Result<Arrival> {
         poll_fn(|cx| {
-            for socket in &self.sockets {
+            let first = self.next.load(Ordering::Relaxed);
+            for turn in 0..self.sockets.len() {
+                let place = first.saturating_add(turn) % self.sockets.len();
+                let Some(socket) = self.sockets.get(place) else {
+                    continue;
+                };
                 if let Poll::Ready(arrival) = socket.poll_accept(cx) {
+                    self.next.store(place.saturating_add(1), Ordering::Relaxed);
                     return Poll::Ready(arrival);
                 }
             }
@@ -139,6 +151,7 @@ fn tcp_socket(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Listens at the Unix socket `path`, made as `policy` says.
 pub(crate) fn unix(path: &Path, policy: SocketPolicy) -> io::Result<Listener> {
+    check_socket_path(path)?;
     if policy.unlink {
         remove_old(path)?;
     }
@@ -227,6 +240,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::tokio_driver::MAX_SOCKET_PATH_BYTES;
 
     fn mode(path: &Path) -> u32 {
         fs::symlink_metadata(path).unwrap().mode() & 0o7777
@@ -287,6 +301,58 @@ mod tests {
             assert!(unix(&target, unlink).is_err());
             assert!(target.exists());
         }
+    }
+
+    #[tokio::test]
+    async fn a_crowd_at_one_address_holds_up_nobody_at_another() {
+        let mut sockets = Vec::new();
+        for _ in 0..3 {
+            sockets.push(Socket::Tcp(tcp_socket("127.0.0.1:0".parse().unwrap()).unwrap()));
+        }
+        let places: Vec<_> = sockets
+            .iter()
+            .map(|socket| match socket {
+                Socket::Tcp(listener) => listener.local_addr().unwrap(),
+                Socket::Unix(..) => panic!(),
+            })
+            .collect();
+        let mut crowd = Vec::new();
+        for (place, comers) in places.iter().zip([6, 2, 1]) {
+            for _ in 0..comers {
+                crowd.push(tokio::net::TcpStream::connect(place).await.unwrap());
+            }
+        }
+        // All of them stand in the queues of the system; here, the runtime hears of it.
+        tokio::task::yield_now().await;
+        let listener = Listener::new(sockets);
+        let mut served = Vec::new();
+        while served.len() < crowd.len() {
+            let Stream::Tcp(stream) = listener.accept().await.unwrap().stream else {
+                panic!()
+            };
+            let at = stream.local_addr().unwrap();
+            served.push(places.iter().position(|place| *place == at).unwrap());
+        }
+        assert_eq!(served, [0, 1, 2, 0, 1, 0, 0, 0, 0]);
+    }
+
+    #[tokio::test]
+    async fn a_path_that_no_socket_can_have_is_refused_by_its_length_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = MAX_SOCKET_PATH_BYTES - folder.path().as_os_str().len() - 1;
+        let unlink = SocketPolicy {
+            unlink: true,
+            ..SocketPolicy::default()
+        };
+        drop(unix(&folder.path().join("x".repeat(room)), unlink).unwrap());
+        let (longer, other) = (folder.path().join("x".repeat(room + 1)), folder.path().join("o"));
+        drop(net::UnixListener::bind(&other).unwrap());
+        fs::rename(&other, &longer).unwrap();
+        assert_eq!(
+            unix(&longer, unlink).unwrap_err().to_string(),
+            "the path of a Unix socket has 107 bytes at most, and this one has 108"
+        );
+        assert!(fs::symlink_metadata(&longer).is_ok(), "it made way for nothing");
     }
 
     #[tokio::test]

@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ssh_client::channel::{
-    AUTH_AGENT, ChannelRequest, ChannelType, ForwardedStreamlocal, GlobalRequest, OpenFailureReason, X11,
-    bound_port_reply,
+    AUTH_AGENT, ChannelType, ForwardedStreamlocal, GlobalRequest, OpenFailureReason, X11, bound_port_reply,
 };
 use ssh_client::tokio_driver::{Incoming, OpenError};
-use ssh_client::{Config, Error, Forwarding, ListenOn, Listening, Target, X11Display};
+use ssh_client::{Config, Error, Forwarding, ListenOn, Listening, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
@@ -525,96 +524,4 @@ async fn c08_c14_the_agent_is_reached_only_while_it_is_forwarded() {
     assert_eq!(forward.connections().refused, 1);
     let nobody = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
     assert!(nobody.is_err(), "the agent was not connected to");
-}
-
-fn x11() -> ChannelType {
-    X11 {
-        originator: "127.0.0.1".to_owned(),
-        originator_port: 6_000,
-    }
-    .into()
-}
-
-/// The first words of a program that draws, little-endian.
-fn x11_words(cookie: &[u8]) -> Vec<u8> {
-    let protocol = b"MIT-MAGIC-COOKIE-1\0\0";
-    let length = u8::try_from(cookie.len()).unwrap();
-    let padding = vec![0; cookie.len().next_multiple_of(4) - cookie.len()];
-    [
-        &b"l\0\x0b\0\0\0\x12\0"[..],
-        &[length, 0, 0, 0],
-        protocol,
-        cookie,
-        &padding,
-    ]
-    .concat()
-}
-
-#[tokio::test]
-async fn c08_a_display_is_reached_only_with_a_cookie_made_up_for_a_session() {
-    let (client, server) = scripted(&Config::default()).await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("X");
-    let listener = UnixListener::bind(&path).unwrap();
-    refused(&server, x11()).await;
-    let own = [9; 16];
-    let display = X11Display::new(&format!("{}:0.2", path.display())).unwrap();
-    let forward = client.forward_x11(display.cookie(own).unwrap()).await.unwrap();
-    let Ok(ChannelRequest::X11Req(request)) = forward.request(false) else {
-        panic!("no request")
-    };
-    assert_eq!(
-        (
-            request.protocol.as_str(),
-            request.screen,
-            request.single_connection
-        ),
-        ("MIT-MAGIC-COOKIE-1", 2, false)
-    );
-    let Ok(ChannelRequest::X11Req(other)) = forward.request(true) else {
-        panic!("no request")
-    };
-    assert_ne!(request.cookie, other.cookie, "each session has its own");
-    let cookie: Vec<u8> = (0..32)
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&request.cookie[at..at + 2], 16).unwrap())
-        .collect();
-    assert_ne!(cookie, own);
-    // Whoever does not know it, be it by the display's own, does not get through.
-    for wrong in [&own[..], &[0; 16], b"", &cookie[..15]] {
-        let mut channel = opens(&server, x11()).await;
-        channel.write_all(&x11_words(wrong)).await.unwrap();
-        let mut heard = Vec::new();
-        soon("the end", channel.read_to_end(&mut heard)).await.unwrap();
-        assert_eq!(heard, b"");
-    }
-    let nobody = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
-    assert!(nobody.is_err(), "the display was not connected to");
-    let serving = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut heard = [0; 52];
-        stream.read_exact(&mut heard).await.unwrap();
-        stream.write_all(b"welcome").await.unwrap();
-        heard
-    };
-    let drawing = async {
-        let mut channel = opens(&server, x11()).await;
-        for piece in [x11_words(&cookie), b"draw".to_vec()].concat().chunks(1) {
-            channel.write_all(piece).await.unwrap();
-        }
-        channel.shutdown().await.unwrap();
-        let mut heard = String::new();
-        channel.read_to_string(&mut heard).await.unwrap();
-        heard
-    };
-    let (heard, said) = soon("the display", async { tokio::join!(drawing, serving) }).await;
-    assert_eq!(heard, "welcome");
-    assert_eq!(said, *[&x11_words(&own)[..], b"draw"].concat());
-    drop(forward);
-    soon("the end of the forward", async {
-        while server.open(x11()).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
 }

@@ -9,6 +9,7 @@
 )]
 
 mod dead_peers;
+mod displays;
 mod farewells;
 mod forwards;
 mod known_hosts;

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssh_client::{Client, Config, Error};
+use ssh_client::sftp::{SessionEnd, SftpError, SftpFault};
+use ssh_client::tokio_driver::Incoming;
+use ssh_client::{Channel, Client, Config, Error, Sftp};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
 
+use crate::scripted::scripted;
 use crate::{Answers, Notes, joined};
 
 const LIMIT: Duration = Duration::from_secs(40);
@@ -81,4 +85,58 @@ async fn a_program_that_runs_may_take_as_long_as_it_likes() {
 fn the_usual_limit_is_longer_than_a_system_tries_to_connect_for_a_forward() {
     // Linux gives up after six repetitions of the first packet: 127 seconds.
     assert!(Config::default().timeouts.open > Duration::from_secs(127));
+}
+
+/// The client of a server whose SFTP greets and then says nothing more, with the channel of the session.
+async fn mute_sftp(limit: Duration) -> (Client, Sftp, Channel) {
+    let mut config = Config {
+        keepalive: None,
+        ..Config::default()
+    };
+    config.timeouts.sftp = limit;
+    let (client, server) = scripted(&config).await;
+    let serving = async {
+        let Some(Incoming::Open(open)) = server.incoming().await else {
+            panic!("no session")
+        };
+        let mut channel = open.accept().unwrap();
+        channel.next_request().await.unwrap().accept();
+        // VERSION 3, without extensions.
+        channel.write_all(&[0, 0, 0, 5, 2, 0, 0, 0, 3]).await.unwrap();
+        channel
+    };
+    let (sftp, channel) = tokio::join!(client.sftp(), serving);
+    (client, sftp.unwrap(), channel)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_sftp_server_that_forgets_a_request_is_given_up_where_that_was_asked_for() {
+    let (_client, sftp, _channel) = mute_sftp(LIMIT).await;
+    let begin = Instant::now();
+    let (stat, listed) = tokio::join!(sftp.stat("/a"), sftp.read_dir("/b"));
+    assert_eq!(begin.elapsed().as_secs(), LIMIT.as_secs());
+    let after = sftp.open("/c").await;
+    for (what, error) in [
+        ("stat /a", stat.map(drop).unwrap_err()),
+        ("list /b", listed.map(drop).unwrap_err()),
+        ("open /c", after.map(drop).unwrap_err()),
+    ] {
+        let told = format!(
+            "{what}: the SFTP session is over: no answer within {} seconds",
+            LIMIT.as_secs()
+        );
+        assert_eq!(error.to_string(), told);
+        let Error::Sftp(SftpError {
+            source: SftpFault::Ended(end),
+            ..
+        }) = error
+        else {
+            panic!("{error:?}")
+        };
+        assert!(matches!(*end, SessionEnd::Timeout { limit: LIMIT }), "{end:?}");
+    }
+
+    let (_client, sftp, _channel) = mute_sftp(Config::default().timeouts.sftp).await;
+    let waited = timeout(LIMIT * 100, sftp.stat("/a")).await;
+    assert!(waited.is_err(), "{waited:?}");
 }

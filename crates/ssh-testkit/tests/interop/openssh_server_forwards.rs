@@ -346,7 +346,7 @@ async fn programs_at_the_server_draw_on_a_display_here() {
     });
     let drawn = client
         .exec("xdpyinfo")
-        .request(forward.request(false).unwrap())
+        .x11(forward.request(false).unwrap())
         .output()
         .await
         .unwrap();

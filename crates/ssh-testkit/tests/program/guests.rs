@@ -70,24 +70,58 @@ const DRAW: &str = "n=${DISPLAY#*:}; n=${n%.*}; cookie=$(xauth list $DISPLAY | s
     printf \"l\\0\\013\\0\\0\\0\\022\\0\\020\\0\\0\\0MIT-MAGIC-COOKIE-1\\0\\0$(echo $2 | sed \"s/../\\\\\\\\x&/g\")\" >&3; \
     cat <&3' - $n $cookie; [ $cookie != 00112233445566778899aabbccddeeff ] && echo other";
 
-/// Runs it against a display that takes one connection and the right cookie only.
-fn draw(server: &Server, options: &[&str], folder: &Path) -> Finished {
+/// Runs `command` against a display that takes the right cookie only.
+fn draw(server: &Server, options: &[&str], folder: &Path, command: &str) -> Finished {
     let socket = folder.join("X:0");
     let _ = fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket).unwrap();
     std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut setup = [0; 48];
-        stream.read_exact(&mut setup).unwrap();
-        let cookie: String = setup[32..].iter().map(|byte| format!("{byte:02x}")).collect();
-        stream
-            .write_all(if cookie == COOKIE { b"drawn\n" } else { b"wrong\n" })
-            .unwrap();
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut setup = [0; 48];
+            // A program that was ended half-way says nothing.
+            if stream.read_exact(&mut setup).is_err() {
+                continue;
+            }
+            let cookie: String = setup[32..].iter().map(|byte| format!("{byte:02x}")).collect();
+            let _gone = stream.write_all(if cookie == COOKIE { b"drawn\n" } else { b"wrong\n" });
+        }
     });
     let mut line = into(server, options);
     line.env("DISPLAY", format!("{}:0", folder.join("X:0").display()));
     line.stdin(Stdio::null());
-    run(line.arg(DRAW))
+    run(line.arg(command))
+}
+
+#[test]
+fn programs_that_are_not_trusted_may_come_for_so_long() {
+    let (Some(server), Some(_)) = (openssh("X11Forwarding yes"), peers::need("xauth")) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let location = format!("XAuthLocation={}", xauth(folder.path()));
+    let asked = || fs::read_to_string(folder.path().join("asked")).unwrap_or_default();
+    for (limit, expected) in [
+        ("2h", "untrusted timeout 7260\n"),
+        ("4294967295", "untrusted timeout 4294967295\n"),
+        // As long as the session lives.
+        ("0", "untrusted\n"),
+    ] {
+        let _ = fs::remove_file(folder.path().join("asked"));
+        let limit = format!("ForwardX11Timeout={limit}");
+        let finished = draw(
+            &server,
+            &["-X", "-o", &limit, "-o", &location],
+            folder.path(),
+            DRAW,
+        );
+        assert_eq!(finished.stdout_text(), "drawn\nother\n", "{limit}: {finished}");
+        assert!(asked().contains(expected), "{limit}: {}", asked());
+    }
+    // One after the other comes, until none is let in any more.
+    let again = format!("while ({DRAW}) | grep -q drawn; do :; done; echo over");
+    let options = ["-X", "-o", "ForwardX11Timeout=1", "-o", &location];
+    let finished = draw(&server, &options, folder.path(), &again);
+    assert_eq!(finished.stdout_text(), "over\n", "{finished}");
 }
 
 #[test]
@@ -105,7 +139,8 @@ fn programs_there_draw_on_the_display_here() {
         (&["-o", "ForwardX11=yes"], false),
     ] {
         let _ = fs::remove_file(folder.path().join("asked"));
-        let finished = draw(&server, &[options, &["-o", &location]].concat(), folder.path());
+        let options = [options, &["-o", &location]].concat();
+        let finished = draw(&server, &options, folder.path(), DRAW);
         // There, the cookie is another one.
         assert_eq!(
             finished.stdout_text(),

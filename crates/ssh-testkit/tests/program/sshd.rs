@@ -5,10 +5,14 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
+use ssh_client::keys::Signer as _;
+use ssh_client::{Client, Credentials, HostKeys};
 use ssh_testkit::openssh::{Account, Keys, client_arguments};
 use ssh_testkit::peers;
 use ssh_testkit::running::{Finished, run, run_with};
+use ssh_testkit::security_key::{SecurityKey, TOUCHED};
 
 use crate::bowline::{Sshd, bowline, listening_port, program, usual_words, wait_until};
 use crate::bulk::{PART, first_word};
@@ -261,6 +265,33 @@ fn messages_go_to_the_log_file() {
     });
     child.kill().unwrap();
     assert_eq!(child.wait_with_output().unwrap().stderr, b"");
+}
+
+#[test]
+fn a_key_that_nobody_touched_is_named_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let server = Sshd::start_logging(&["-o", "LogLevel=VERBOSE"], &log.display().to_string());
+    let device = |flags| SecurityKey::new(true, flags);
+    let public = device(0).public_key().to_openssh("device");
+    fs::write(server.keys.path("authorized_keys"), format!("{public}\n")).unwrap();
+    let read = || fs::read_to_string(&log).unwrap();
+    for (flags, expected) in [(TOUCHED, 0), (0, 1)] {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let key = Credentials::signer(Arc::new(device(flags)));
+        let any = HostKeys::dangerous_accept_any();
+        let address = ("127.0.0.1", server.port);
+        let user = peers::user();
+        let login = Client::connect(address, &user, any, key);
+        let result = runtime.block_on(login);
+        assert_eq!(result.is_ok(), flags == TOUCHED, "{result:?}");
+        let told = read();
+        let lines: Vec<_> = told.lines().filter(|line| line.contains("key refused")).collect();
+        assert_eq!(lines.len(), expected, "{told}");
+        for line in lines {
+            assert!(line.contains("INFO") && line.contains("touch"), "{line}");
+        }
+    }
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use ssh_testkit::openssh::client_arguments;
 use ssh_testkit::peers;
 use ssh_testkit::running::free_port;
 
 use crate::algorithms::{into, openssh};
-use crate::bowline::Peer;
+use crate::bowline::{Peer, bowline};
 
 /// A shell in a window of a tmux server of its own, which ends with this value.
 struct Screen {
@@ -356,4 +357,59 @@ fn a_question_gives_way_to_a_signal() {
         screen.wait("done=0");
         assert_eq!(saved(&screen.file("before")), saved(&after), "{question}");
     }
+}
+
+#[test]
+fn sftp_at_its_prompt_hears_a_signal_and_the_end_of_the_connection() {
+    for signal in [Some("C-c"), None] {
+        let Some(screen) = Screen::start() else { return };
+        let peer = Peer::own();
+        let script = screen.file("login");
+        std::fs::write(&script, format!("{}\n", quoted(&peer.client("sftp", &[])))).unwrap();
+        screen.line(&format!(". {}", script.display()));
+        screen.wait("sftp>");
+        screen.line("pwd");
+        screen.wait("Remote working directory:");
+        screen.wait_for("a new prompt", |shown| shown.trim_end().ends_with("sftp>"));
+        match signal {
+            Some(key) => screen.press(key),
+            // Its process ends, and nobody presses a key here.
+            None => drop(peer),
+        }
+        screen.wait_for("the shell after the prompt", |shown| {
+            shown.trim_end().ends_with("here>")
+        });
+        screen.line("echo status=$?");
+        screen.wait("status=1");
+        if signal.is_none() {
+            // In the place of the prompt stands what happened.
+            let shown = screen.shown();
+            let said = shown.lines().filter(|line| line.starts_with("127.0.0.1"));
+            assert_eq!(said.count(), 1, "{shown}");
+        }
+    }
+}
+
+#[test]
+fn sftp_gives_a_terminal_its_echo_back_when_a_signal_ends_it() {
+    let Some(server) = openssh("PasswordAuthentication yes") else {
+        return;
+    };
+    let Some(screen) = Screen::start() else { return };
+    screen.line(&format!("stty -g > {}", screen.file("before").display()));
+    let script = screen.file("login");
+    let mut line = bowline(&["sftp", "-o", "BatchMode=no", "-o", "PubkeyAuthentication=no"]);
+    line.args(client_arguments(&server.keys, server.port))
+        .arg(format!("{}@127.0.0.1", peers::user()));
+    std::fs::write(&script, format!("{}\n", quoted(&line))).unwrap();
+    screen.line(&format!(". {}", script.display()));
+    screen.wait("password:");
+    screen.press("C-c");
+    screen.wait_for("the shell after the question", |shown| {
+        shown.trim_end().ends_with("here>")
+    });
+    let after = screen.file("after");
+    screen.line(&format!("stty -g > {}; echo done=$?", after.display()));
+    screen.wait("done=0");
+    assert_eq!(saved(&screen.file("before")), saved(&after));
 }
