@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Incompatible, Negotiable};
 use crate::keys::{SignatureAlgorithm, Signer};
 use crate::messages::KexInit;
-use crate::method::{Context, MAX_STRENGTH_BITS, Method};
+use crate::method::{Context, MAX_STRENGTH_BITS, Method, TestedPrimes};
 use crate::preferences::Registered;
 use crate::wire::{Cipher, Compression, Encode, Mac, NameList};
 use crate::{ext_info, strict};
@@ -81,7 +81,7 @@ pub(crate) struct Choice {
 
 impl Choice {
     /// What the method's halves may depend on.
-    pub(crate) fn context(&self, config: &Config) -> Context {
+    pub(crate) fn context(&self, config: &Config, tested: &TestedPrimes) -> Context {
         let strength_bits = [self.client_to_server, self.server_to_client]
             .iter()
             .map(Direction::strength_bits)
@@ -89,6 +89,7 @@ impl Choice {
         Context {
             strength_bits: strength_bits.unwrap_or(MAX_STRENGTH_BITS),
             moduli: Arc::clone(&config.moduli),
+            tested: tested.clone(),
         }
     }
 

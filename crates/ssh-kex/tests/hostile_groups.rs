@@ -11,15 +11,18 @@
 
 mod common;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chacha20::ChaCha20Rng;
 use common::raw::{Position, Raw, Traits};
-use common::{Seat, everything, host_key};
+use common::{Cuts, Seat, everything, host_key, pump, seeded};
 use ssh_kex::keys::{PrivateKey, PublicKey, SignatureAlgorithm, SignatureError, Signer};
 use ssh_kex::method::dh_group::KexDhReply;
 use ssh_kex::method::dh_group_exchange::{KexDhGexGroup, KexDhGexReply, KexDhGexRequest};
 use ssh_kex::method::{self, Method, MethodError, find};
+use ssh_kex::wire::rand_core::{TryCryptoRng, TryRng};
 use ssh_kex::wire::{Encode, Mpint, Reader, number};
 use ssh_kex::{Error, Misbehaviour, Moduli, Role};
 
@@ -55,6 +58,72 @@ const GROUP1: &str = "\
     ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd\
     ef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7ed\
     ee386bfb5a899fa5ae9f24117c4b1fe649286651ece65381ffffffffffffffff";
+
+/// Counts the bytes that are drawn.
+struct Drawn(ChaCha20Rng, Arc<AtomicUsize>);
+
+impl TryRng for Drawn {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.1.fetch_add(4, Ordering::Relaxed);
+        self.0.try_next_u32()
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.1.fetch_add(8, Ordering::Relaxed);
+        self.0.try_next_u64()
+    }
+
+    fn try_fill_bytes(&mut self, into: &mut [u8]) -> Result<(), Infallible> {
+        self.1.fetch_add(into.len(), Ordering::Relaxed);
+        self.0.try_fill_bytes(into)
+    }
+}
+
+impl TryCryptoRng for Drawn {}
+
+/// A modulus nobody knows costs its test once, however often the server has the keys changed: each test draws bases of
+/// eight bytes more than the modulus has.
+#[test]
+fn a_modulus_is_tested_once_on_each_connection() {
+    const MODULUS_BYTES: usize = 3072 / 8;
+    let moduli = Moduli::parse(include_bytes!("moduli")).unwrap();
+    let config = |moduli: Moduli| {
+        let mut config = everything();
+        config.preferences.kex = vec![find("diffie-hellman-group-exchange-sha256").unwrap()];
+        config.preferences.edit_ciphers("aes128-gcm@openssh.com").unwrap();
+        config.moduli = Arc::new(moduli);
+        config
+    };
+    let drawn = Arc::new(AtomicUsize::new(0));
+    let rng = Drawn(seeded(7), Arc::clone(&drawn));
+    let mut client = Seat::client_drawing(config(Moduli::default()), Box::new(rng));
+    let mut server = Seat::server(config(moduli), 8);
+    let mut costs = Vec::new();
+    for round in 0..4 {
+        if round > 0 {
+            let now = server.now;
+            server.transport().start_rekey(now);
+        }
+        drawn.store(0, Ordering::Relaxed);
+        pump(&mut client, &mut server, &mut Cuts::Whole);
+        assert!(
+            client.error.is_none() && client.is_established(),
+            "{:?}",
+            client.error
+        );
+        assert_eq!(client.rekeyed, round);
+        costs.push(drawn.load(Ordering::Relaxed));
+        if round == 0 {
+            client.transport().authenticated();
+            server.transport().authenticated();
+        }
+    }
+    let test = 5 * (MODULUS_BYTES + 8);
+    assert!(costs[0] >= test, "{costs:?}");
+    assert!(costs[1..].iter().all(|cost| *cost < MODULUS_BYTES), "{costs:?}");
+}
 
 fn is_group_exchange(method: &Method) -> bool {
     method.name.contains("group-exchange")

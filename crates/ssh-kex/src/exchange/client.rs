@@ -26,7 +26,7 @@ impl ExpectReply {
                 (prepared.half, prepared.first_message)
             }
             _ => {
-                let context = terms.choice.context(&link.config);
+                let context = terms.choice.context(&link.config, &link.tested);
                 let half = terms.choice.kex.client_half(&context, &mut *link.rng);
                 let first_message = half.first_message();
                 (half, first_message)
@@ -53,6 +53,9 @@ impl ExpectReply {
             .map_err(Misbehaviour::from)?
         {
             ClientStep::Next(half) => {
+                if let Some(prime) = half.tested_prime() {
+                    setting.link.tested.add(prime);
+                }
                 setting.link.wire.sealer.seal_payload(&half.first_message());
                 Ok(Step::Next(Exchange::ExpectReply(Self { half, ..self })))
             }

@@ -28,7 +28,7 @@ use crate::exchange_hash::{Digest, SessionId, SharedSecret, Transcript};
 use crate::host_key::{HostKeyAccepted, HostKeyOffer};
 use crate::keys::Signer;
 use crate::messages::{Disconnect, KexInit, NewKeys};
-use crate::method::{Agreement, ClientHalf, Method, curve25519, dh_group_exchange};
+use crate::method::{Agreement, ClientHalf, Method, TestedPrimes, curve25519, dh_group_exchange};
 use crate::negotiate::{Choice, Direction, Negotiated, Offer};
 use crate::quirks::{Quirk, Quirks};
 use crate::route::Awaited;
@@ -46,6 +46,8 @@ pub(crate) struct Link {
     pub(crate) wire: Packetizer,
     /// The keys a server signs with; none in a client.
     pub(crate) host_keys: Vec<Arc<dyn Signer>>,
+    /// The moduli a client has tested; none in a server.
+    pub(crate) tested: TestedPrimes,
 }
 
 impl Link {
@@ -63,6 +65,7 @@ impl Link {
             rng,
             wire: Packetizer::new(padding_seed),
             host_keys,
+            tested: TestedPrimes::default(),
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct ExpectInit {
 impl ExpectInit {
     /// Makes our half at once: most methods have their key pair ready before the client's share arrives.
     pub(super) fn begin(link: &mut Link, terms: Terms, inits: Inits) -> Self {
-        let context = terms.choice.context(&link.config);
+        let context = terms.choice.context(&link.config, &link.tested);
         let half = terms.choice.kex.server_half(&context, &mut *link.rng);
         let skip_guess = terms.choice.skip_guess;
         Self {

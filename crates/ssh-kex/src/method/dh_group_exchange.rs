@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A client takes no group but one of the size it asked for whose modulus is a safe prime: those of RFC 3526 at once, any
-//! other after `safe_prime` has tested it. A server chooses from its [`Moduli`] as OpenSSH does, and
+//! other after `safe_prime` has tested it, once for each connection. A server chooses from its [`Moduli`] as OpenSSH does, and
 //! from the groups of RFC 3526 where that has nothing that fits. The request of a single number (34's forerunner, 30) has
 //! been out of use since 2006 and is refused.
 
@@ -23,7 +23,7 @@ use super::modp::fallbacks;
 use super::safe_prime::is_safe_prime;
 use super::{
     Agreement, ClientHalf, ClientStep, Context, HostKeyProof, Method, MethodError, NewClient, ReplyForm,
-    ServerHalf, ServerStep,
+    ServerHalf, ServerStep, TestedPrimes,
 };
 use crate::exchange_hash::{Hash, SharedSecret};
 use crate::moduli::{Moduli, Wanted};
@@ -107,16 +107,18 @@ const fn group_bits(strength_bits: u32) -> u32 {
 /// A client that has asked for a group.
 struct ExpectGroup {
     request: KexDhGexRequest,
+    tested: TestedPrimes,
 }
 
 impl ExpectGroup {
-    const fn new(context: &Context) -> Self {
+    fn new(context: &Context) -> Self {
         Self {
             request: KexDhGexRequest {
                 min: MIN_GROUP_BITS,
                 n: group_bits(context.strength_bits),
                 max: MAX_GROUP_BITS,
             },
+            tested: context.tested.clone(),
         }
     }
 }
@@ -141,12 +143,17 @@ impl ClientHalf for ExpectGroup {
         let is_known = fallbacks()
             .iter()
             .any(|known| known.params().modulus() == group.params().modulus());
-        if !is_known && !is_safe_prime(group.params(), rng) {
+        let tested = (!is_known).then(|| Arc::from(offered.p.magnitude()));
+        if let Some(modulus) = &tested
+            && !self.tested.contains(modulus)
+            && !is_safe_prime(group.params(), rng)
+        {
             return Err(MethodError::Group("whose modulus is not a safe prime"));
         }
         Ok(ClientStep::Next(Box::new(ExpectReply {
             request: self.request,
             keys: KeyPair::generate(group, rng),
+            tested,
         })))
     }
 }
@@ -155,11 +162,17 @@ impl ClientHalf for ExpectGroup {
 struct ExpectReply {
     request: KexDhGexRequest,
     keys: KeyPair,
+    /// The modulus, where it had to be tested.
+    tested: Option<Arc<[u8]>>,
 }
 
 impl ClientHalf for ExpectReply {
     fn first_message(&self) -> Vec<u8> {
         KexDhGexInit { e: self.keys.share() }.to_bytes()
+    }
+
+    fn tested_prime(&self) -> Option<Arc<[u8]>> {
+        self.tested.clone()
     }
 
     fn receive<'a>(
@@ -286,6 +299,7 @@ mod tests {
         Context {
             strength_bits,
             moduli,
+            tested: TestedPrimes::default(),
         }
     }
 

@@ -27,6 +27,7 @@ pub mod mlkem_nistp;
 mod modp;
 mod safe_prime;
 pub mod sntrup761_x25519;
+mod tested_primes;
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ use crate::exchange_hash::{Hash, SharedSecret};
 use crate::moduli::Moduli;
 use crate::wire::rand_core::CryptoRng;
 use crate::wire::{DecodeError, Encode, Tier, Writer, message};
+
+pub use tested_primes::{MAX_TESTED_PRIMES, TestedPrimes};
 
 /// Every method of this crate, in the order in which we prefer them within a tier.
 pub static ALL: &[&Method] = &[
@@ -100,6 +103,8 @@ pub struct Context {
     pub strength_bits: u32,
     /// The groups of a server for group exchange.
     pub moduli: Arc<Moduli>,
+    /// The moduli of group exchange that a client has tested on this connection.
+    pub tested: TestedPrimes,
 }
 
 /// More strength than this, in bits, is asked of no method.
@@ -161,6 +166,11 @@ pub trait ClientHalf: Send {
         payload: &'a [u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<ClientStep<'a>, MethodError>;
+
+    /// A modulus that the half before this one has tested and found good, for later exchanges of the connection.
+    fn tested_prime(&self) -> Option<Arc<[u8]>> {
+        None
+    }
 }
 
 /// What a client half made of a message.

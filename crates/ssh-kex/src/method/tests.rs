@@ -94,7 +94,7 @@ impl Halves {
         let vectors = vectors_of(method);
         let context = Context {
             strength_bits: 128,
-            moduli: Arc::default(),
+            ..Context::default()
         };
         let mut client_rng = Script(vectors["client_random"].clone());
         let mut server_rng = Script(vectors["server_random"].clone());

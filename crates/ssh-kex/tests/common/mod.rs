@@ -80,6 +80,12 @@ impl Seat {
         Self::new(Handshake::client(Arc::new(config), boxed(seed), now), now)
     }
 
+    /// A client with randomness of the test's own.
+    pub(crate) fn client_drawing(config: Config, rng: Box<dyn CryptoRng + Send>) -> Self {
+        let now = Instant::now();
+        Self::new(Handshake::client(Arc::new(config), rng, now), now)
+    }
+
     /// A server whose host key is `host_key(1)`.
     pub(crate) fn server(config: Config, seed: u64) -> Self {
         Self::server_with(config, signers(1), seed)
