@@ -102,6 +102,7 @@ async fn converse(
 async fn follow_all(process: &Process, output_unread: &Notify, control: &mut ChannelControl) {
     while let Some(request) = waiting_request(control).await {
         follow(process, output_unread, request);
+        consume_budget().await;
     }
 }
 
