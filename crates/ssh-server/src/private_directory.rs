@@ -1,9 +1,12 @@
 //! A directory that nobody else can look into, for the sockets and files of one connection.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fd::AsRawFd;
+use rustix::fs::{Mode, OFlags};
 
 use crate::tokio_driver::system_rng;
 
@@ -24,9 +27,24 @@ impl PrivateDirectory {
         let path = std::env::temp_dir().join(format!("ssh-{name}"));
         DirBuilder::new().mode(PRIVATE).create(&path)?;
         let directory = Self(path);
-        // This process's own mask may have taken bits that the user needs; nobody else can have got at it since.
-        fs::set_permissions(directory.path(), Permissions::from_mode(PRIVATE))?;
+        directory.give_to_its_user()?;
         Ok(directory)
+    }
+
+    /// Gives the directory bits that this process's own mask has taken. Where others may write to the directory around
+    /// it, somebody may have put something else in its place: only what is this user's directory is changed.
+    fn give_to_its_user(&self) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = File::from(rustix::fs::open(&self.0, flags, Mode::empty())?);
+        let found = directory.metadata()?;
+        if found.uid() != rustix::process::geteuid().as_raw() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        if found.mode() & 0o777 == PRIVATE {
+            return Ok(());
+        }
+        let own = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+        fs::set_permissions(own, Permissions::from_mode(PRIVATE))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -47,8 +65,6 @@ const PRIVATE: u32 = 0o700;
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     #[test]
@@ -62,5 +78,24 @@ mod tests {
         fs::write(path.join("file"), "text").unwrap();
         drop(directory);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_somebody_put_in_its_place_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        DirBuilder::new().mode(0o750).create(&target).unwrap();
+        let mode = || fs::metadata(&target).unwrap().mode() & 0o777;
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let replaced = PrivateDirectory(link.clone());
+        assert!(replaced.give_to_its_user().is_err());
+        assert_eq!(mode(), 0o750);
+        drop(replaced);
+        assert!(target.exists() && !link.exists());
+        // And bits that are missing come back.
+        let own = PrivateDirectory(target.clone());
+        fs::set_permissions(&target, Permissions::from_mode(0)).unwrap();
+        own.give_to_its_user().unwrap();
+        assert_eq!(mode(), 0o700);
     }
 }
