@@ -10,7 +10,7 @@
 //!  sftp     bowline sftp ──▶ OpenSSH's sshd, bowline sshd
 //!  sshd     OpenSSH's ssh and sftp ──▶ bowline sshd
 //!  sshd_forwarding   what OpenSSH's ssh may forward through bowline sshd, and each setting about it
-//!  audit    ssh-audit ──▶ bowline sshd
+//!  audit, dheat   ssh-audit ──▶ bowline sshd
 //!  keygen   bowline keygen ⇄ ssh-keygen
 //!  errors   what is said when something is wrong
 //!  host_keys   every type of host key and certificate, in all four pairs
@@ -35,6 +35,7 @@ mod bowline;
 #[path = "../interop/bulk.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod bulk;
+mod dheat;
 #[path = "../interop/echo.rs"]
 mod echo;
 mod errors;
