@@ -42,6 +42,10 @@ pub(crate) struct Channel {
     /// The application has let go of it: nobody will read the inbox.
     abandoned: bool,
     empty_in_a_row: u32,
+    /// Each message of data is a datagram.
+    has_datagrams: bool,
+    /// Bytes of datagrams sent in this turn while others wait for theirs.
+    pub(crate) turn_bytes: usize,
 }
 
 /// Where a channel stands.
@@ -93,7 +97,7 @@ pub(crate) struct Terms {
 pub(crate) enum Delivery {
     /// It lies in the inbox of this stream.
     Inbox(Stream),
-    /// It belongs to no stream: its credit goes back.
+    /// It belongs to no stream, or is a datagram too many: its credit goes back.
     Dropped,
     /// It is passed over: nothing was in it, or the channel is closed on our side.
     Ignored,
@@ -124,6 +128,16 @@ impl Channel {
             wants_credit: false,
             abandoned: false,
             empty_in_a_row: 0,
+            has_datagrams: false,
+            turn_bytes: 0,
+        }
+    }
+
+    /// The same where each message of data is a datagram, if `has_datagrams`.
+    pub(crate) fn with_datagrams(self, has_datagrams: bool) -> Self {
+        Self {
+            has_datagrams,
+            ..self
         }
     }
 
@@ -221,6 +235,10 @@ impl Channel {
         match stream {
             _ if silenced => Ok(Delivery::Ignored),
             None => Ok(Delivery::Dropped),
+            Some(Stream::Data) if self.has_datagrams => Ok(match self.data.push_datagram(&data) {
+                true => Delivery::Inbox(Stream::Data),
+                false => Delivery::Dropped,
+            }),
             Some(stream) => {
                 self.inbox_mut(stream).push(data, arrival);
                 Ok(Delivery::Inbox(stream))

@@ -13,11 +13,14 @@
 //! do with the events.
 
 mod data;
+mod datagrams;
 mod opening;
 mod requests;
 
 use std::collections::VecDeque;
 use std::time::Instant;
+
+pub use datagrams::Datagram;
 
 use crate::auth::{Session, SessionEvent};
 use crate::config::Config;

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::limits::{BORROWED_BYTES, LARGE_CHUNK_BYTES, SMALL_CHUNK_BYTES};
+use crate::limits::{BORROWED_BYTES, LARGE_CHUNK_BYTES, MAX_UNREAD_DATAGRAMS, SMALL_CHUNK_BYTES};
 use crate::wire::bytes::Bytes;
 
 /// Small chunks are gathered into pieces of about this size.
@@ -68,6 +68,16 @@ impl Inbox {
         } else {
             self.chunks.push_back(chunk);
         }
+    }
+
+    /// Takes in the next datagram as a chunk of its own; false if too many wait already.
+    pub(crate) fn push_datagram(&mut self, datagram: &[u8]) -> bool {
+        if self.chunks.len() >= MAX_UNREAD_DATAGRAMS {
+            return false;
+        }
+        self.len = self.len.saturating_add(datagram.len());
+        self.chunks.push_back(Bytes::copy_from_slice(datagram));
+        true
     }
 
     fn push_in_crowd(&mut self, chunk: Bytes, turn: Option<Instant>) {
@@ -248,6 +258,23 @@ mod tests {
         assert!(held.is_some() && second.is_some());
         let all = 5_000 + 3 * LARGE_CHUNK_BYTES + 2 * 2_000;
         assert_eq!(drained(&mut inbox, usize::MAX).len(), all);
+    }
+
+    #[test]
+    fn datagrams_keep_their_borders_and_are_bounded() {
+        let mut inbox = Inbox::default();
+        for length in [1, 1, 5_000, 3, 40_000] {
+            assert!(inbox.push_datagram(&vec![7; length]));
+        }
+        let lengths: Vec<usize> = std::iter::from_fn(|| inbox.pop(usize::MAX))
+            .map(|datagram| datagram.len())
+            .collect();
+        assert_eq!(lengths, [1, 1, 5_000, 3, 40_000]);
+        for _ in 0..MAX_UNREAD_DATAGRAMS {
+            assert!(inbox.push_datagram(b"x"));
+        }
+        assert!(!inbox.push_datagram(b"x"));
+        assert_eq!(drained(&mut inbox, usize::MAX).len(), MAX_UNREAD_DATAGRAMS);
     }
 
     #[test]

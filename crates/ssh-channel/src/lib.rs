@@ -71,7 +71,7 @@ mod window;
 pub use ssh_auth::{self as auth, kex, keys, wire};
 
 pub use config::{Config, WindowPolicy};
-pub use connection::Connection;
+pub use connection::{Connection, Datagram};
 pub use error::{Error, Misbehaviour, Misuse};
 pub use event::{Event, GlobalReplyDue, Opening, ReplyDue, Stream};
 pub use global::{

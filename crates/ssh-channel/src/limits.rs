@@ -20,6 +20,11 @@ pub const BORROWED_BYTES: usize = 512 * 1024;
 /// time than it lacks already, in new memory above all.
 pub const LARGE_CHUNK_BYTES: usize = 32 * 1024;
 
+/// Datagrams of a channel that lie unread; what comes beyond them is lost, as a network loses it, and its credit goes
+/// back. Those of the usual 1,500 bytes fill a window of 2 MiB before; without the number small ones would cost many
+/// times their bytes in bookkeeping.
+pub const MAX_UNREAD_DATAGRAMS: usize = 4_096;
+
 /// The window a channel gets when the connection's budget is used up: it works, slowly, and the sum over all channels
 /// stays small.
 pub const MIN_WINDOW_BYTES: u32 = 4 * 1024;

@@ -160,6 +160,11 @@ impl SendWindow {
         self.credit
     }
 
+    /// The most data of one message, in bytes.
+    pub(crate) const fn max_packet(&self) -> u32 {
+        self.max_packet
+    }
+
     /// The most data the next message may hold.
     pub(crate) const fn packet_room(&self) -> u32 {
         if self.credit < self.max_packet {

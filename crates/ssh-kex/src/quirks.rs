@@ -25,6 +25,7 @@
 //! | `CannotRekey` | `ssh-kex/tests/notices.rs` `quirk_keys_are_not_changed_with_software_that_cannot` |
 //! | `PacketOneByteShort` | `ssh-channel/tests/quirks.rs` `quirk_dropbear_gets_a_byte_less_than_it_takes_where_data_is_compressed` |
 //! | `DraftSymlink` | `ssh-testkit/tests/interop/mechanics.rs` `quirk_symbolic_links_are_made_the_right_way_round_with_those_who_follow_the_draft` |
+//! | `CountsDatagramLengths` | `ssh-channel/tests/datagrams.rs` `quirk_openssh_counts_the_length_of_a_datagram_and_gets_no_more_than_its_window_by_that_count` |
 
 use crate::keys::pattern::matches_exactly;
 use crate::wire::Identification;
@@ -47,6 +48,9 @@ pub enum Quirk {
     PacketOneByteShort,
     /// The two paths of `SSH_FXP_SYMLINK` stand in the order of the draft, not in OpenSSH's.
     DraftSymlink,
+    /// Of a window it counts four bytes for each message on a channel of datagrams besides the message's own, and gives
+    /// as many back. We count them too when we send.
+    CountsDatagramLengths,
 }
 
 /// A row of the table.
@@ -115,6 +119,11 @@ pub static TABLE: &[Row] = &[
         quirk: Quirk::DraftSymlink,
         reason: "both use OpenSSH's order only with a peer that calls itself OpenSSH: links would be made the wrong way round",
     },
+    Row {
+        software: &["OpenSSH_*"],
+        quirk: Quirk::CountsDatagramLengths,
+        reason: "its channel_input_data adds the length of the string: a tunnel under load would pass the window it sees",
+    },
 ];
 
 /// The quirks of one peer.
@@ -154,6 +163,7 @@ impl Quirk {
             Self::PacketOneByteShort => 8,
             Self::DraftSymlink => 16,
             Self::OldGroupExchange => 32,
+            Self::CountsDatagramLengths => 64,
         }
     }
 }
@@ -198,6 +208,9 @@ mod tests {
             ("AsyncSSH_2.24.0", Quirk::DraftSymlink, true),
             ("libssh_0.10.6", Quirk::DraftSymlink, true),
             ("libssh2_1.10.0", Quirk::DraftSymlink, false),
+            ("OpenSSH_9.2p1", Quirk::CountsDatagramLengths, true),
+            ("OpenSSH_10.2", Quirk::CountsDatagramLengths, true),
+            ("AsyncSSH_2.24.0", Quirk::CountsDatagramLengths, false),
             ("OpenSSH_10.2", Quirk::DraftSymlink, false),
         ] {
             assert_eq!(quirks(software).has(quirk), has, "{software}");

@@ -50,13 +50,13 @@ pub struct Parts {
 }
 
 /// Shared by all parts of one channel: the last one to go closes it.
-struct Link {
-    id: ChannelId,
+pub(crate) struct Link {
+    pub(crate) id: ChannelId,
     alive: Arc<Alive>,
 }
 
 impl Link {
-    fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
         self.alive.shared.with(act)
     }
 
@@ -305,7 +305,7 @@ impl AsyncRead for ChannelReader {
 
 /// One stream of data to the peer. Writes wait while the peer's window is closed or the outbox is full.
 pub struct ChannelWriter {
-    link: Arc<Link>,
+    pub(crate) link: Arc<Link>,
     stream: Stream,
 }
 

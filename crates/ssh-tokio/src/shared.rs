@@ -135,7 +135,7 @@ impl Wakers {
         }
     }
 
-    fn writer(&mut self, stream: Stream) -> &mut Option<Waker> {
+    pub(crate) fn writer(&mut self, stream: Stream) -> &mut Option<Waker> {
         match stream {
             Stream::Data => &mut self.write,
             Stream::Stderr => &mut self.write_stderr,
@@ -187,7 +187,7 @@ impl Slot {
         }
     }
 
-    fn count(&mut self, bytes: usize) {
+    pub(crate) fn count(&mut self, bytes: usize) {
         self.moved = self
             .moved
             .saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));

@@ -22,7 +22,9 @@ impl Connection {
         }
         let window = self.budget.open();
         let initial_window = window.size();
-        let id = self.channels.insert(Channel::opening(window));
+        let id = self
+            .channels
+            .insert(Channel::opening(window).with_datagrams(channel_type.has_datagrams()));
         self.send(&ChannelOpen {
             channel_type: channel_type.name(),
             sender: id.number(),
@@ -43,7 +45,9 @@ impl Connection {
             opening.credit,
             self.usable_packet(opening.max_packet),
         );
-        let id = self.channels.insert(Channel::opened(link, window));
+        let id = self
+            .channels
+            .insert(Channel::opened(link, window).with_datagrams(opening.channel_type.has_datagrams()));
         self.send(&ChannelOpenConfirmation {
             recipient: opening.number,
             sender: id.number(),

@@ -44,6 +44,14 @@ family! {
     }
 }
 
+impl ChannelType {
+    /// Whether each message of data on such a channel is a datagram: it has borders that are kept, and it may be lost.
+    /// On all others data is a stream.
+    pub const fn has_datagrams(&self) -> bool {
+        matches!(self, Self::Tun(_))
+    }
+}
+
 /// A channel that was not opened: why, and the same for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenFailure {

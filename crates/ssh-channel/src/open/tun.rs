@@ -1,5 +1,5 @@
 //! `tun@openssh.com` (OpenSSH `PROTOCOL` §2.3): packets or frames of a tunnel device as a channel. Each message of data
-//! holds one packet behind its length; in point-to-point mode an address family stands between the two.
+//! holds one packet, and its length is that of the packet; in point-to-point mode an address family stands before it.
 
 use crate::payload::payload;
 
