@@ -221,6 +221,15 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no tunnel device on this side.
+    #[cfg(all(feature = "tunnel", target_os = "linux"))]
+    #[error("{address}: a tunnel: {source}")]
+    Tunnel {
+        /// Where it was to lead.
+        address: Address,
+        /// Which step failed, and why.
+        source: tokio_driver::tunnel::TunnelError,
+    },
     /// The program that leads to the server could not be started.
     #[error("{address}: the proxy command {program}: {source}")]
     ProxyCommand {

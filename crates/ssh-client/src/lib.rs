@@ -17,6 +17,7 @@
 //!  Client::connect(address, user, HostKeys, Credentials)
 //!    │ run, exec, shell, subsystem ─▶ Output, Process         RFC 4254 §6
 //!    │ direct_tcpip, forward_… ────▶ Channel, Forward         RFC 4254 §7
+//!    │ forward_tunnel ─────────────▶ Tunnel                   OpenSSH PROTOCOL §2.3; Linux, feature `tunnel`
 //!    └ sftp ─▶ Sftp: File, get, put                           draft-ietf-secsh-filexfer-02
 //! ```
 //!
@@ -54,6 +55,8 @@ pub use config::{Config, ShowBanner, ShowWarning, Timeouts, Warning};
 pub use connect::AddressFamily;
 pub use credentials::{CredentialError, Credentials, DEFAULT_KEY_FILES, MAX_QUESTIONS, PasswordQuestion};
 pub use error::{Error, Phase};
+#[cfg(all(feature = "tunnel", target_os = "linux"))]
+pub use forward::Tunnel;
 pub use forward::{
     Arrival, Connections, DEFAULT_SOCKET_MASK, Forward, ForwardedStream, Forwarding, ListenOn, Listening,
     MAX_FORWARDED_CONNECTIONS, SocketFile, Target, X11Display, X11Error, X11Forward, X11Request,
@@ -71,6 +74,8 @@ pub use sftp::Sftp;
 #[doc(no_inline)]
 pub use ssh_tokio::{self as tokio_driver, auth, channel, kex, keys, sftp as sftp_protocol, wire};
 pub use terminal::Terminal;
+#[cfg(all(feature = "tunnel", target_os = "linux"))]
+pub use tokio_driver::tunnel::{Traffic, TunnelError, TunnelMode};
 pub use tokio_driver::{Channel, Keepalive, system_rng};
 
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 
 use crate::channel::{Tun, X11Req};
 use crate::error::Error;
-use crate::forward::{Forward, Handler, Target};
+use crate::forward::{Forward, Target, TunnelEnd};
 use crate::kex::{Extensions, Negotiated, Quirks, Transport};
 use crate::keys::PublicKey;
 use crate::listen::{Listen, ListenSocket, ListenTarget};
@@ -124,11 +124,11 @@ pub trait Application: Send + Sync + 'static {
         ready(None)
     }
 
-    /// What serves a tunnel (`tun@openssh.com`, OpenSSH `PROTOCOL` §2.3), its packets as that section has them; `None`
-    /// refuses. There is no device here: the application has one, or pretends to.
-    fn tun(&self, login: &Login, wanted: &Tun) -> impl Future<Output = Option<Handler>> + Send {
+    /// What a tunnel leads to (`tun@openssh.com`, OpenSSH `PROTOCOL` §2.3): nothing, a network device that the server
+    /// makes for it, or the application itself.
+    fn tun(&self, login: &Login, wanted: &Tun) -> impl Future<Output = TunnelEnd> + Send {
         let _ = (login, wanted);
-        ready(None)
+        ready(TunnelEnd::Refuse)
     }
 }
 
@@ -182,7 +182,7 @@ impl<A: Application> Application for Arc<A> {
         A::x11(self, login, wanted)
     }
 
-    fn tun(&self, login: &Login, wanted: &Tun) -> impl Future<Output = Option<Handler>> + Send {
+    fn tun(&self, login: &Login, wanted: &Tun) -> impl Future<Output = TunnelEnd> + Send {
         A::tun(self, login, wanted)
     }
 }

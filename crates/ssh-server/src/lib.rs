@@ -58,8 +58,8 @@
 //! | lines from a person at a terminal | [`editor`] | ECMA-48 |
 //! | limits | [`Limits`] | sshd_config(5), `MaxStartups` and its neighbours |
 //!
-//! What is deliberately absent: changing users (programs run as whoever runs the server), devices for tunnels (an
-//! application can bring one: [`Application::tun`]).
+//! What is deliberately absent: changing users (programs run as whoever runs the server); devices for tunnels
+//! where the feature `tunnel` is off or the system is not Linux (an application can serve them: [`TunnelEnd`]).
 
 #![forbid(unsafe_code)]
 
@@ -105,7 +105,9 @@ pub use broadcast::{Broadcast, BroadcastClosed, Seat, SlowPolicy};
 pub use config::Config;
 pub use environment::AcceptEnvironment;
 pub use error::{Error, Phase};
-pub use forward::{Destination, Endpoint, Forward, Handler, ListenPlace, NotADestination, Target};
+pub use forward::{
+    Destination, Endpoint, Forward, Handler, ListenPlace, NotADestination, PermitTunnel, Target, TunnelEnd,
+};
 pub use limits::{Limits, MaxStartups, NotMaxStartups};
 pub use listen::{GatewayPorts, Listen, ListenSocket, ListenTarget, SocketPolicy};
 pub use peer::Peer;

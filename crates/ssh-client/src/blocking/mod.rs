@@ -23,10 +23,14 @@
 mod process;
 mod sftp;
 mod streams;
+#[cfg(all(feature = "tunnel", target_os = "linux"))]
+mod tunnel;
 
 pub use process::{Exec, Job, Process, ProcessControl};
 pub use sftp::{File, Sftp};
 pub use streams::{ReadStream, Reader, WriteStream};
+#[cfg(all(feature = "tunnel", target_os = "linux"))]
+pub use tunnel::Tunnel;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

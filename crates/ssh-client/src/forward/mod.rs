@@ -20,6 +20,8 @@ mod listen;
 mod serve;
 mod socks;
 mod target;
+#[cfg(all(feature = "tunnel", target_os = "linux"))]
+mod tunnel;
 mod x11;
 
 use std::net::SocketAddr;
@@ -40,6 +42,8 @@ use crate::tokio_driver::{Channel, check_socket_path};
 pub use handle::{Connections, Forward};
 pub use listen::{DEFAULT_SOCKET_MASK, ListenOn, Listening, SocketFile};
 pub use target::{Arrival, ForwardedStream, Target};
+#[cfg(all(feature = "tunnel", target_os = "linux"))]
+pub use tunnel::Tunnel;
 pub use x11::{X11Display, X11Error, X11Forward, X11Request};
 
 use listen::Source;

@@ -12,6 +12,7 @@
 
 mod destination;
 mod join;
+mod tunnel;
 
 use std::fmt;
 use std::io;
@@ -23,7 +24,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::application::Application;
-use crate::channel::{DirectStreamlocal, DirectTcpip, OpenFailureReason, Tun};
+use crate::channel::{DirectStreamlocal, DirectTcpip, OpenFailureReason};
 use crate::lookup::lookup;
 use crate::peer::Printable;
 use crate::timeouts::within;
@@ -32,6 +33,8 @@ use crate::visit::Visit;
 
 pub use destination::{Destination, ListenPlace, NotADestination};
 use join::join;
+pub(crate) use tunnel::tun;
+pub use tunnel::{PermitTunnel, TunnelEnd};
 
 /// Where a client wants to be connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,18 +161,6 @@ pub(crate) async fn streamlocal<A: Application>(
         Forward::Refuse
     };
     serve(visit, DirectStreamlocal::NAME, Endpoint::Unix(path), answer, open).await;
-}
-
-/// Serves one `tun@openssh.com` channel (OpenSSH `PROTOCOL` §2.3): there is no device but the application's.
-pub(crate) async fn tun<A: Application>(visit: &Visit<A>, wanted: Tun, open: IncomingOpen) {
-    let Some(unit) = visit.login.permissions.tunnel_unit(wanted.unit) else {
-        return prohibit(open);
-    };
-    let wanted = Tun { unit, ..wanted };
-    match visit.shared.application.tun(&visit.login, &wanted).await {
-        Some(handler) => hand_over(visit, Tun::NAME, open, handler).await,
-        None => prohibit(open),
-    }
 }
 
 async fn serve<A: Application>(

@@ -15,6 +15,7 @@ use ssh_server::tokio_driver::{Channel, Handle, Incoming, OpenError};
 use ssh_server::{
     Application, Candidate, Decision, DisplayPolicy, Forward, GatewayPorts, Handler, Limits, Listen,
     ListenSocket, ListenTarget, Login, Permissions, Server, Services, Session, SocketPolicy, Target,
+    TunnelEnd,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -72,8 +73,8 @@ impl Application for Open {
         })
     }
 
-    async fn tun(&self, _login: &Login, _wanted: &Tun) -> Option<Handler> {
-        Some(Handler::new(echo))
+    async fn tun(&self, _login: &Login, _wanted: &Tun) -> TunnelEnd {
+        TunnelEnd::Serve(Handler::new(echo))
     }
 }
 
