@@ -5,6 +5,7 @@ use ssh_client::config_file::{
 };
 use ssh_client::{AddressFamily, Client, Forward, Forwarding, ListenOn, Listening, SocketFile, Target};
 
+use super::tunnel::{self, Tunnel};
 use crate::client::Plan;
 use crate::terminal::{complain, harmless};
 
@@ -20,6 +21,7 @@ pub(super) enum Side {
 /// Everything that is forwarded. Dropping it ends all of it.
 pub(super) struct Forwards {
     open: Vec<Open>,
+    tunnel: Option<Tunnel>,
 }
 
 struct Open {
@@ -32,7 +34,10 @@ impl Forwards {
     /// Begins what the plan asks for, one after the other. What fails is told; it is an error where forwards must not fail.
     pub(super) async fn start(plan: &Plan, client: &Client, is_stdio: bool) -> Result<Self, String> {
         let options = &plan.options;
-        let mut forwards = Self { open: Vec::new() };
+        let mut forwards = Self {
+            open: Vec::new(),
+            tunnel: None,
+        };
         if options.clear_all_forwardings.unwrap_or(is_stdio) {
             return Ok(forwards);
         }
@@ -59,6 +64,17 @@ impl Forwards {
                 if !plan.is_quiet() {
                     complain(&format!("Warning: {failed}"));
                 }
+            }
+        }
+        match tunnel::start(options, client).await {
+            Ok(tunnel) => forwards.tunnel = tunnel,
+            Err(problem) => {
+                complain(&problem);
+                let failed = "Could not request tunnel forwarding.".to_owned();
+                if must_work {
+                    return Err(failed);
+                }
+                complain(&failed);
             }
         }
         Ok(forwards)
@@ -135,9 +151,11 @@ impl Forwards {
             .map_err(|error| harmless(&error.to_string()))
     }
 
-    /// Waits until nothing is open any more, if something is: as ssh(1) does when the program has ended.
+    /// Waits until nothing is open any more, if something is: as ssh(1) does when the program has ended. A tunnel is open
+    /// until its end: `ssh -f -w 0:1 host true` is how ssh(1) makes one.
     pub(super) async fn drain(&self) {
-        if self.open.iter().all(|open| open.forward.connections().open == 0) {
+        let idle = self.open.iter().all(|open| open.forward.connections().open == 0);
+        if idle && self.tunnel.is_none() {
             return;
         }
         tracing::debug!("waiting for forwarded connections to end");
@@ -149,11 +167,18 @@ impl Forwards {
         for open in &self.open {
             open.forward.finished().await;
         }
+        if let Some(tunnel) = &self.tunnel {
+            tunnel.finished().await;
+        }
     }
 
     /// What there is, a line each, for a raw terminal.
     pub(super) fn list(&self) -> String {
-        if self.open.is_empty() {
+        let tunnel = self
+            .tunnel
+            .iter()
+            .map(|tunnel| format!("  {}\r\n", tunnel.shown()));
+        if self.open.is_empty() && self.tunnel.is_none() {
             return "Nothing is forwarded.\r\n".to_owned();
         }
         let line = |open: &Open| {
@@ -168,7 +193,7 @@ impl Forwards {
             );
             format!("  {}\r\n", harmless(&text))
         };
-        self.open.iter().map(line).collect()
+        self.open.iter().map(line).chain(tunnel).collect()
     }
 }
 

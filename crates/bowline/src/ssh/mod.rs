@@ -17,13 +17,14 @@ mod interactive;
 mod query;
 mod session;
 mod stdio_forward;
+mod tunnel;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, stdin};
 use std::process::ExitCode;
 
 use ssh_client::channel::{GlobalRequest, NO_MORE_SESSIONS};
-use ssh_client::config_file::{Options, SessionType, Tunnel};
+use ssh_client::config_file::{Options, SessionType};
 use ssh_client::terminal::LocalTerminal;
 use ssh_client::{Client, Process};
 
@@ -106,11 +107,7 @@ fn check(options: &Options, command: &[u8]) -> Result<(), String> {
     if options.session_type == Some(SessionType::Subsystem) && command.is_empty() {
         return Err("You must specify a subsystem to invoke.".to_owned());
     }
-    if !matches!(options.tunnel, None | Some(Tunnel::No)) {
-        // The system hands out such a device for a call that is unsafe code.
-        return Err("Tunnel interfaces are not supported by this program".to_owned());
-    }
-    Ok(())
+    tunnel::check(options)
 }
 
 /// What is to be done with a connection.

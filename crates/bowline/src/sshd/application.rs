@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use ssh_server::channel::X11Req;
+use ssh_server::channel::{Tun, X11Req};
 use ssh_server::filesystem::Local;
 use ssh_server::keys::PublicKey;
 use ssh_server::{
     AcceptEnvironment, Account, Application, AuthorizedKeysFiles, Candidate, Decision, DisplayPolicy,
     Forward, Listen, ListenSocket, ListenTarget, Login, Permissions, Programs, Services, Session, Target,
+    TunnelEnd,
 };
 
 use super::forwarding::Forwarding;
@@ -110,6 +111,10 @@ impl Application for LoginServer {
 
     async fn agent_forwarding(&self, _login: &Login) -> bool {
         self.forwarding.agent()
+    }
+
+    async fn tun(&self, _login: &Login, wanted: &Tun) -> TunnelEnd {
+        self.forwarding.tunnel(wanted)
     }
 
     async fn x11(&self, _login: &Login, _wanted: &X11Req) -> Option<DisplayPolicy> {

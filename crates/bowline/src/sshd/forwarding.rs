@@ -1,8 +1,9 @@
 //! What the configuration lets be forwarded, whatever a login's key says.
 
+use ssh_server::channel::Tun;
 use ssh_server::{
-    Destination, DisplayPolicy, GatewayPorts, Listen, ListenPlace, ListenSocket, ListenTarget, SocketPolicy,
-    Target,
+    Destination, DisplayPolicy, GatewayPorts, Listen, ListenPlace, ListenSocket, ListenTarget, PermitTunnel,
+    SocketPolicy, Target, TunnelEnd,
 };
 
 use super::options::Options;
@@ -18,6 +19,7 @@ pub(super) struct Forwarding {
     socket_policy: SocketPolicy,
     permit_open: Option<Vec<Destination>>,
     permit_listen: Option<Vec<ListenPlace>>,
+    permit_tunnel: PermitTunnel,
 }
 
 impl Forwarding {
@@ -49,6 +51,10 @@ impl Forwarding {
             },
             permit_open: places("PermitOpen", options.permit_open.as_deref())?,
             permit_listen: places("PermitListen", options.permit_listen.as_deref())?,
+            permit_tunnel: match enabled {
+                true => options.permit_tunnel.unwrap_or_default(),
+                false => PermitTunnel::No,
+            },
         })
     }
 
@@ -80,6 +86,10 @@ impl Forwarding {
         } else {
             ListenSocket::Refuse
         }
+    }
+
+    pub(super) fn tunnel(&self, wanted: &Tun) -> TunnelEnd {
+        TunnelEnd::device_if(self.permit_tunnel.permits(wanted))
     }
 
     pub(super) fn agent(&self) -> bool {

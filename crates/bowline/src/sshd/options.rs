@@ -7,7 +7,7 @@ use ssh_client::config_file::{
     version_addendum, yes_no,
 };
 use ssh_client::kex::{Preferences, Preset, nearest};
-use ssh_server::{ChannelTimeouts, GatewayPorts, MaxStartups};
+use ssh_server::{ChannelTimeouts, GatewayPorts, MaxStartups, PermitTunnel};
 
 use super::values::{
     Directions, bits, channel_timeouts, compression, count, directions, display, extend, files, first,
@@ -47,6 +47,7 @@ pub(crate) struct Options {
     pub(crate) permit_listen: Option<Vec<String>>,
     pub(crate) permit_open: Option<Vec<String>>,
     pub(crate) permit_tty: Option<bool>,
+    pub(crate) permit_tunnel: Option<PermitTunnel>,
     pub(crate) ports: Vec<u16>,
     pub(crate) pubkey_authentication: Option<bool>,
     pub(crate) rekey_limit: Option<RekeyLimit>,
@@ -166,7 +167,9 @@ const KEYWORDS: &[(&str, usize, Setter)] = &[
         Ok(())
     }),
     ("PermitTTY", 1, |to, from| first(&mut to.permit_tty, from, yes_no)),
-    ("PermitTunnel", 1, |_to, from| first(&mut None, from, tunnel)),
+    ("PermitTunnel", 1, |to, from| {
+        first(&mut to.permit_tunnel, from, tunnel)
+    }),
     ("Port", 1, |to, from| {
         to.ports
             .push(port(from.first().map(String::as_str).unwrap_or_default())?);
@@ -374,8 +377,8 @@ mod tests {
                 "sshd_config line 1: GatewayPorts: \"maybe\" is not yes, no or clientspecified",
             ),
             (
-                "PermitTunnel yes",
-                "sshd_config line 1: PermitTunnel: \"yes\" is not no, which is all there is: this server has no tunnel devices",
+                "PermitTunnel both",
+                "sshd_config line 1: PermitTunnel: \"both\" is not yes, point-to-point, ethernet or no",
             ),
             (
                 "StreamLocalBindMask 1000",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ssh_client::config_file::{ValueError, seconds};
 use ssh_client::kex::Preset;
-use ssh_server::{ChannelTimeouts, GatewayPorts, MaxStartups};
+use ssh_server::{ChannelTimeouts, GatewayPorts, MaxStartups, PermitTunnel};
 
 pub(super) fn first<T>(
     place: &mut Option<T>,
@@ -117,17 +117,22 @@ pub(super) fn gateway_ports(value: &str) -> Result<GatewayPorts, ValueError> {
     }
 }
 
-/// Whether there are tunnels. There are none here: a device cannot be opened without unsafe code, and who asks for one
-/// hears it at the start.
-pub(super) fn tunnel(value: &str) -> Result<(), ValueError> {
-    if value.eq_ignore_ascii_case("no") {
-        Ok(())
-    } else {
-        Err(wrong(
-            value,
-            "no, which is all there is: this server has no tunnel devices",
-        ))
+/// Which tunnels there may be. Where there are no devices, who asks for one hears it at the start.
+pub(super) fn tunnel(value: &str) -> Result<PermitTunnel, ValueError> {
+    let permit = match value.to_ascii_lowercase().as_str() {
+        "no" => return Ok(PermitTunnel::No),
+        "yes" => PermitTunnel::Yes,
+        "point-to-point" => PermitTunnel::PointToPoint,
+        "ethernet" => PermitTunnel::Ethernet,
+        _ => return Err(wrong(value, "yes, point-to-point, ethernet or no")),
+    };
+    if cfg!(all(feature = "tunnel", target_os = "linux")) {
+        return Ok(permit);
     }
+    Err(wrong(
+        value,
+        "no, which is all there is: this server has no tunnel devices",
+    ))
 }
 
 /// A mask of file modes, in octal digits.
