@@ -23,6 +23,7 @@ apt_packages() {
   [ -x /usr/sbin/tinysshd ] || wanted+=(tinysshd)
   python3 -c 'import ctypes; ctypes.CDLL("libssh.so.4")' 2>/dev/null || wanted+=(libssh-4)
   have tmux || wanted+=(tmux)
+  have ip || wanted+=(iproute2)
   have vi || wanted+=(vim-tiny)
   have xauth || wanted+=(xauth)
   have cc || wanted+=(build-essential)

@@ -9,6 +9,7 @@
 //! | [`clock`] | time that moves when a test says so |
 //! | [`rng`] | the seeded generator |
 //! | [`hostile`] | a scripted peer that speaks raw packets and lies at every step, and what it is let loose on |
+//! | [`network`] | network namespaces, a tunnel's devices in them, traffic between them |
 //! | [`peers`] | which foreign programs are here, and what to do when one is not |
 //! | [`running`] | processes that end with their handle, free ports, patience with a limit |
 //! | [`stopped`] | processes that play dead |
@@ -19,6 +20,7 @@
 pub mod clock;
 pub mod hostile;
 pub mod link;
+pub mod network;
 pub mod openssh;
 pub mod pair;
 pub mod peers;

@@ -65,6 +65,20 @@ pub fn need_libssh() -> Option<PathBuf> {
     told(find("python3").filter(loads), "libssh")
 }
 
+/// Whether tunnel devices and network namespaces can be made here; if not, a word on why the test does nothing.
+///
+/// # Panics
+/// They cannot and [`is_required`].
+pub fn need_tunnels() -> bool {
+    let device = Path::new("/dev/net/tun");
+    let here = is_root() && device.exists() && find("ip").is_some() && find("python3").is_some();
+    told(
+        here.then(|| device.to_owned()),
+        "a tunnel device for root with `ip` and Python",
+    )
+    .is_some()
+}
+
 fn told(found: Option<PathBuf>, what: &str) -> Option<PathBuf> {
     if found.is_none() {
         assert!(

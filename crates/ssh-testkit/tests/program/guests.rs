@@ -188,15 +188,3 @@ fn a_display_that_cannot_be_forwarded_is_told() {
         assert_eq!(finished.stderr_text(), expected, "{options:?} {display:?}");
     }
 }
-
-#[test]
-fn a_tunnel_is_refused_in_words() {
-    let Some(server) = openssh("") else { return };
-    for options in [&["-w", "0"][..], &["-o", "Tunnel=yes"]] {
-        let finished = run(into(&server, options).arg("echo in")).with_code(255);
-        assert_eq!(
-            finished.stderr_text(),
-            "Tunnel interfaces are not supported by this program\n"
-        );
-    }
-}

@@ -12,6 +12,7 @@
 //!  sshd_forwarding   what OpenSSH's ssh may forward through bowline sshd, and each setting about it
 //!  audit, dheat   ssh-audit ──▶ bowline sshd
 //!  keygen   bowline keygen ⇄ ssh-keygen
+//!  tunnels   bowline ssh -w, and bowline sshd with PermitTunnel: traffic between two networks
 //!  errors   what is said when something is wrong
 //!  host_keys   every type of host key and certificate, in all four pairs
 //!  interactive   a person at OpenSSH's ssh in tmux ──▶ bowline sshd
@@ -57,3 +58,4 @@ mod sshd_settings;
 mod stdio_forward;
 mod terminal;
 mod tmux;
+mod tunnels;
