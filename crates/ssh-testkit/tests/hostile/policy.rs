@@ -13,7 +13,7 @@ use ssh_client::keys::authorized_keys::TunnelDevice;
 use ssh_server::channel::{Tun, X11Req};
 use ssh_server::{
     Application, Candidate, Decision, DisplayPolicy, Forward, GatewayPorts, Handler, Listen, ListenSocket,
-    ListenTarget, Login, Permissions, Programs, Services, Session, SocketPolicy, Target,
+    ListenTarget, Login, Permissions, Programs, Services, Session, SocketPolicy, Target, TunnelEnd,
 };
 use ssh_testkit::hostile::channels::Line;
 use tempfile::TempDir;
@@ -75,8 +75,8 @@ impl Application for Open {
         })
     }
 
-    async fn tun(&self, _login: &Login, _wanted: &Tun) -> Option<Handler> {
-        Some(Handler::new(|mut channel| async move {
+    async fn tun(&self, _login: &Login, _wanted: &Tun) -> TunnelEnd {
+        TunnelEnd::Serve(Handler::new(|mut channel| async move {
             let mut heard = [0; 4];
             if channel.read_exact(&mut heard).await.is_ok() {
                 let _gone = channel.write_all(&heard).await;
