@@ -94,6 +94,8 @@ step_bench() {
 }
 step_test() {
   note "tests of the workspace, doc tests and interop"
+  # Programs of tests run one after another, and in each as many tests at a time as there are processors: the tests wait for
+  # what has to happen and not for a time, so more at a time would only make all of them slower, and fewer hide what races.
   BOWLINE_INTEROP=${BOWLINE_INTEROP:-require} cargo test --workspace --no-fail-fast
 }
 

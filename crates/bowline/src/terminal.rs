@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::process::getpgrp;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
 /// A line on standard output. A reader that went away is no error worth a word.
 pub(crate) fn say(line: &str) {
@@ -75,10 +75,16 @@ pub(crate) fn ask_secret(prompt: &str) -> Option<String> {
     let terminal = File::options().read(true).write(true).open("/dev/tty").ok();
     asked_on(terminal.and_then(|terminal| {
         let modes = tcgetattr(&terminal).ok()?;
+        // Before the question is shown: who answers at once must not see the secret either.
+        let mut silent = modes.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Now, &silent).ok()?;
         Some((terminal, modes))
     }));
     let answer = rpassword::prompt_password(prompt).ok();
-    asked_on(None);
+    if let Some((terminal, modes)) = asked_on(None) {
+        let _ = tcsetattr(&terminal, OptionalActions::Now, &modes);
+    }
     answer
 }
 

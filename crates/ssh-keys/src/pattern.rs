@@ -150,6 +150,7 @@ mod tests {
         ] {
             assert!(!matches(pattern.as_bytes(), text.as_bytes()));
         }
-        assert!(start.elapsed().as_secs() < 2);
+        // Backtracking would take for ever; whatever else the machine does takes less than this.
+        assert!(start.elapsed().as_secs() < 60);
     }
 }

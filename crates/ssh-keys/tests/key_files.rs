@@ -392,7 +392,8 @@ fn bcrypt_options_that_are_too_much_or_nothing_are_refused_at_once() {
             .with(|parts| parts.kdf_options = bcrypt_options(rounds));
         assert_eq!(refused(&text, Some(&passphrase)), expected);
     }
-    assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
+    // The smallest of these would take days; whatever else the machine does takes less than this.
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }
 
 #[test]

@@ -316,7 +316,8 @@ fn a_hostile_file_takes_no_time() {
         hosts.check(&"a".repeat(255), 22, &key("A")),
         HostKeyStatus::Unknown
     );
-    assert!(start.elapsed().as_secs() < 2);
+    // Backtracking would take for ever; whatever else the machine does takes less than this.
+    assert!(start.elapsed().as_secs() < 60);
 }
 
 #[test]

@@ -312,7 +312,8 @@ mod tests {
             pipes.stdout.read_u8().await.unwrap();
             let begin = Instant::now();
             process.hang_up(Duration::from_millis(50)).await;
-            assert!(begin.elapsed() < Duration::from_secs(5));
+            // Otherwise it would never end.
+            assert!(begin.elapsed() < Duration::from_secs(60));
         }
     }
 
@@ -331,7 +332,8 @@ mod tests {
     }
 
     async fn wait_until_gone(pid: i32) {
-        for _ in 0..500 {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(120) {
             // A process that ended but is not reaped yet (by this test's runtime or by init) is as good as gone.
             let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             if state.is_empty() || state.contains(") Z ") {

@@ -222,7 +222,7 @@ mod tests {
     async fn shown(pty: &mut Pty, end: &str) -> String {
         let mut all = String::new();
         loop {
-            let more = tokio::time::timeout(Duration::from_secs(20), pty.screen.next()).await;
+            let more = tokio::time::timeout(Duration::from_secs(120), pty.screen.next()).await;
             match more.unwrap_or_else(|_| panic!("no {end:?}: {all:?}")).unwrap() {
                 Some(more) => all += std::str::from_utf8(&more).unwrap(),
                 None => return all,
@@ -301,7 +301,7 @@ mod tests {
             started("echo ready; exec sleep 300", &request(TerminalModes::default()));
         let _ = shown(&mut pty, "ready").await;
         drop(pty);
-        let exit = tokio::time::timeout(Duration::from_secs(20), process.exit()).await;
+        let exit = tokio::time::timeout(Duration::from_secs(120), process.exit()).await;
         let hung_up = Exit::Signal {
             number: Signal::HUP.as_raw(),
             core_dumped: false,

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use common::memory::session;
+use common::memory::{asked, session};
 use common::{Place, text, until};
 use ssh_server::channel::{ChannelRequest, ChannelType, Exec, PtyReq, TerminalModes, X11Req};
 use ssh_server::tokio_driver::Handle;
@@ -60,7 +60,9 @@ async fn equipped(handle: &Handle) -> (PathBuf, u16, PathBuf) {
     let mut line = vec![0; 1024];
     let mut length = 0;
     while !line[..length].contains(&b'\n') {
-        length += channel.read(&mut line[length..]).await.unwrap();
+        let count = channel.read(&mut line[length..]).await.unwrap();
+        assert!(count > 0, "{}", text(&line));
+        length += count;
     }
     let line = text(&line[..length]);
     let mut words = line.split_whitespace().map(str::to_owned);
@@ -231,7 +233,9 @@ async fn a_display_leads_to_the_client_while_its_session_lasts() {
         let mut line = vec![0; 1024];
         let mut length = 0;
         while line[..length].iter().filter(|byte| **byte == b'\n').count() < 2 {
-            length += channel.read(&mut line[length..]).await.unwrap();
+            let count = channel.read(&mut line[length..]).await.unwrap();
+            assert!(count > 0, "{}", text(&line));
+            length += count;
         }
         let told = text(&line[..length]);
         let number = told.lines().last().unwrap().strip_prefix("localhost:").unwrap();

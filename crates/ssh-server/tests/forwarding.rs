@@ -16,7 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::memory::session;
+use common::memory::{asked, session};
 use common::{Place, until};
 use ssh_server::channel::{
     CancelStreamlocalForward, CancelTcpipForward, ChannelRequest, ChannelType, DirectStreamlocal, Exec,

@@ -12,8 +12,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::memory::{Proof, connect, session};
-use common::{PASSWORD, Place, USER, text};
+use common::memory::{Proof, connect, session, shown};
+use common::{PASSWORD, PATIENCE, Place, USER};
 use ssh_server::channel::{ChannelRequest, PtyReq, TerminalModes, WindowChange};
 use ssh_server::editor::{Editor, Input, Key, LineEditor, ReadError, Settings};
 use ssh_server::keys::PublicKey;
@@ -21,7 +21,7 @@ use ssh_server::tokio_driver::Channel;
 use ssh_server::{
     Application, Candidate, Decision, Offer, Permissions, ProcessEvent, Session, constant_time_eq,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Says what it has read, in words of its own.
 struct Parrot;
@@ -107,21 +107,6 @@ async fn parrot(mut person: LineEditor) -> std::io::Result<()> {
             line => screen.print(format!("read {line:?}")).await?,
         }
     }
-}
-
-/// Reads until `end` has come; everything since the last call.
-async fn shown(from: &mut (impl AsyncRead + Unpin), end: &str) -> String {
-    let mut all = Vec::new();
-    while !text(&all).contains(end) {
-        let mut block = [0; 4096];
-        let read = tokio::time::timeout(Duration::from_secs(60), from.read(&mut block)).await;
-        let count = read
-            .unwrap_or_else(|_| panic!("no {end:?}: {}", text(&all)))
-            .unwrap();
-        assert!(count > 0, "no {end:?}: {}", text(&all));
-        all.extend_from_slice(&block[..count]);
-    }
-    text(&all)
 }
 
 async fn parrot_channel(place: &Place, columns: Option<u32>) -> Channel {
@@ -262,8 +247,6 @@ async fn openssh_s_client_edits_a_line_at_a_terminal() {
     pty.write_all(b"\r").await.unwrap();
     shown(&mut pty, "0 Line(not shown)").await;
     pty.write_all(b"\x04").await.unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(60), child.wait())
-        .await
-        .unwrap();
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await.unwrap();
     assert_eq!(ended.unwrap().code(), Some(3));
 }

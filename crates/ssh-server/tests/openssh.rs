@@ -14,7 +14,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Place, finished, is_alive, noise, text, until};
+use common::{PATIENCE, Place, finished, is_alive, noise, text, until};
 use ssh_server::{Config, kex};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -111,7 +111,7 @@ async fn the_end_of_stdin_reaches_the_program_and_its_answer_comes_back() {
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"hello ").await.unwrap();
     drop(stdin);
-    let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output())
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
         .await
         .unwrap()
         .unwrap();
@@ -142,7 +142,7 @@ async fn a_program_that_does_not_read_holds_nobody_up() {
             }
         }
     });
-    let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output())
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
         .await
         .unwrap()
         .unwrap();
@@ -357,8 +357,9 @@ async fn forwards_lead_where_the_application_and_the_key_allow() {
         command.stdin(Stdio::piped());
         async move {
             let mut child = command.spawn().unwrap();
-            child.stdin.take().unwrap().write_all(b"hello").await.unwrap();
-            tokio::time::timeout(Duration::from_secs(30), child.wait_with_output())
+            // Refused, it may be gone already.
+            let _unread = child.stdin.take().unwrap().write_all(b"hello").await;
+            tokio::time::timeout(PATIENCE, child.wait_with_output())
                 .await
                 .unwrap()
                 .unwrap()
@@ -416,7 +417,7 @@ async fn shutting_down_sends_everybody_away() {
     let mut client = running.ssh(&[]).arg("echo $$; exec sleep 300").spawn().unwrap();
     let mut lines = BufReader::new(client.stdout.take().unwrap()).lines();
     let program: u32 = lines.next_line().await.unwrap().unwrap().parse().unwrap();
-    tokio::time::timeout(Duration::from_secs(10), running.listening.shutdown())
+    tokio::time::timeout(PATIENCE, running.listening.shutdown())
         .await
         .expect("shutdown hangs");
     assert!(!is_alive(program));

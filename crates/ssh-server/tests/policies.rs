@@ -12,16 +12,16 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::memory::{Proof, connect, over, session};
-use common::{PASSWORD, Place, USER, clone_key, is_alive, shared, text, until};
+use common::memory::{Proof, asked, connect, output, over, session};
+use common::{PASSWORD, PATIENCE, Place, USER, clone_key, is_alive, shared, text, until};
 use ssh_server::channel::{
     ChannelRequest, ChannelType, DirectTcpip, Env, Exec, ForwardedTcpip, GlobalRequest, OpenFailureReason,
     Signal, Subsystem, TcpipForward,
 };
 use ssh_server::keys::PublicKey;
-use ssh_server::tokio_driver::{Channel, Handle, OpenError};
+use ssh_server::tokio_driver::{Handle, OpenError};
 use ssh_server::{
     Application, Candidate, Config, Decision, Error, Limits, MaxStartups, Peer, Permissions, Program,
     Request, Server, Session,
@@ -71,21 +71,6 @@ fn direct(host: &str, port: u16) -> DirectTcpip {
         originator: "127.0.0.1".to_owned(),
         originator_port: 1,
     }
-}
-
-async fn asked(channel: &Channel, request: impl Into<ChannelRequest>) -> bool {
-    channel.request(&request.into()).await.unwrap()
-}
-
-/// Everything the program wrote, and how it ended.
-async fn output(mut channel: Channel) -> (String, Vec<ChannelRequest>) {
-    let mut out = Vec::new();
-    channel.read_to_end(&mut out).await.unwrap();
-    let mut requests = Vec::new();
-    while let Some(request) = channel.next_request().await {
-        requests.push(request.request().clone());
-    }
-    (text(&out), requests)
 }
 
 #[tokio::test]
@@ -306,10 +291,16 @@ async fn a_program_that_closed_its_input_is_told_of_and_the_rest_is_dropped() {
     let place = Place::new();
     let handle = site_handle(&place).await;
     let mut channel = session(&handle).await;
-    assert!(asked(&channel, Exec::new("exec 0<&-; echo closed; sleep 0.3; exit 2")).await);
+    let written = place.path("written");
+    let script = format!(
+        "exec 0<&-; echo closed; until [ -e {} ]; do sleep 0.05; done; exit 2",
+        written.display()
+    );
+    assert!(asked(&channel, Exec::new(script)).await);
     let mut closed = [0; 7];
     channel.read_exact(&mut closed).await.unwrap();
     channel.write_all(&vec![b'x'; 8 << 20]).await.unwrap();
+    std::fs::write(written, "").unwrap();
     let (_, requests) = output(channel).await;
     assert_eq!(requests[0], ChannelRequest::Eow);
     assert!(
@@ -367,14 +358,13 @@ async fn sessions_are_limited_and_free_again_when_they_are_over() {
     assert!(asked(&first, Exec::new("true")).await);
     output(first).await;
     let mut again = handle.open(ChannelType::Session).await;
-    for _ in 0..100 {
-        if again.is_ok() {
-            break;
-        }
+    // The place is free a little after the last word of the session.
+    let begin = Instant::now();
+    while again.is_err() {
+        assert!(begin.elapsed() < PATIENCE, "{again:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
         again = handle.open(ChannelType::Session).await;
     }
-    assert!(again.is_ok());
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::memory::{Proof, connect, over, session};
-use common::{PASSWORD, Place, USER, shared, text, until};
+use common::memory::{Proof, asked, connect, over, session};
+use common::{PASSWORD, PATIENCE, Place, USER, shared, text, until};
 use ssh_server::channel::{ChannelRequest, Env, Exec, PtyReq, Signal, TerminalModes, WindowChange};
 use ssh_server::tokio_driver::Channel;
 use ssh_server::{
@@ -161,10 +161,6 @@ fn builder(place: &Place) -> ssh_server::Builder {
 
 fn server(place: &Place, site: Site) -> Server<Site> {
     builder(place).build(site).unwrap()
-}
-
-async fn asked(channel: &Channel, request: impl Into<ChannelRequest>) -> bool {
-    channel.request(&request.into()).await.unwrap()
 }
 
 async fn opened(server: &Server<Site>) -> Channel {
@@ -444,10 +440,7 @@ async fn a_server_drains_and_then_says_goodbye() {
     channel.eof().unwrap();
     assert_eq!(ended(channel).await.0, "still served");
     handle.disconnect().await;
-    tokio::time::timeout(Duration::from_secs(20), drained)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(PATIENCE, drained).await.unwrap().unwrap();
     let listening = builder(&place)
         .listen("127.0.0.1:0", Site::default())
         .await

@@ -12,13 +12,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::memory::{Proof, connect, session};
-use common::{Place, USER, is_alive, text, until};
+use common::memory::{Proof, asked, connect, output, session, shown};
+use common::{PATIENCE, Place, USER, is_alive, until};
 use ssh_server::channel::{Break, ChannelRequest, Exec, PtyReq, Signal, TerminalModes, WindowChange, opcode};
 use ssh_server::keys::PublicKey;
-use ssh_server::tokio_driver::{Channel, Handle};
+use ssh_server::tokio_driver::Handle;
 use ssh_server::{Application, Candidate, Decision, MAX_TERMINAL_NAME_BYTES, Permissions, Services, Session};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 /// Serves sessions to everybody with a key, with some permissions.
 struct Home {
@@ -59,36 +59,6 @@ fn terminal() -> PtyReq {
         height_pixels: 0,
         modes: TerminalModes::new([(opcode::ECHO, 0), (opcode::ONLCR, 0)]),
     }
-}
-
-async fn asked(channel: &Channel, request: impl Into<ChannelRequest>) -> bool {
-    channel.request(&request.into()).await.unwrap()
-}
-
-/// Reads until `end` has come.
-async fn shown(channel: &mut Channel, end: &str) -> String {
-    let mut all = Vec::new();
-    while !text(&all).contains(end) {
-        let mut block = [0; 4096];
-        let read = tokio::time::timeout(Duration::from_secs(30), channel.read(&mut block)).await;
-        let count = read
-            .unwrap_or_else(|_| panic!("no {end:?}: {}", text(&all)))
-            .unwrap();
-        assert!(count > 0, "no {end:?}: {}", text(&all));
-        all.extend_from_slice(&block[..count]);
-    }
-    text(&all)
-}
-
-/// Everything that is still shown, and how it ended.
-async fn output(mut channel: Channel) -> (String, Vec<ChannelRequest>) {
-    let mut out = Vec::new();
-    channel.read_to_end(&mut out).await.unwrap();
-    let mut requests = Vec::new();
-    while let Some(request) = channel.next_request().await {
-        requests.push(request.request().clone());
-    }
-    (text(&out), requests)
 }
 
 #[tokio::test]
@@ -251,9 +221,14 @@ async fn somebody_who_keeps_the_terminal_open_does_not_keep_the_session() {
     let handle = handle(&place).await;
     let channel = session(&handle).await;
     assert!(asked(&channel, terminal()).await);
-    let script = "(trap '' HUP; exec sleep 20) & echo left; exit 6";
+    let stays = place.path("stays");
+    std::fs::write(&stays, "").unwrap();
+    let script = format!(
+        "(trap '' HUP; while [ -e {} ]; do sleep 0.2; done) & echo left; exit 6",
+        stays.display()
+    );
     assert!(asked(&channel, Exec::new(script)).await);
-    let ended = tokio::time::timeout(Duration::from_secs(15), output(channel)).await;
+    let ended = tokio::time::timeout(PATIENCE, output(channel)).await;
     let (out, requests) = ended.expect("the session ends with its program");
     assert_eq!(out, "left\n");
     assert!(matches!(&requests[..], [ChannelRequest::ExitStatus(exit)] if exit.status == 6));

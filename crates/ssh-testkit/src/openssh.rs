@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -246,26 +247,26 @@ impl Account {
             password: "correct horse".to_owned(),
         };
         let _alone = DATABASE.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = Command::new("useradd")
-            .args(["-m", "-s", "/bin/sh", &account.name])
-            .status();
-        assert!(
-            made.is_ok_and(|status| status.success()),
-            "useradd {}",
-            account.name
-        );
+        change(Command::new("useradd").args(["-m", "-s", "/bin/sh", &account.name]));
         let line = format!("{}:{}", account.name, account.password);
-        let set = Command::new("sh")
-            .arg("-c")
-            .arg("printf '%s\\n' \"$0\" | chpasswd")
-            .arg(line)
-            .status();
-        assert!(
-            set.is_ok_and(|status| status.success()),
-            "chpasswd {}",
-            account.name
-        );
+        let set = "printf '%s\\n' \"$0\" | chpasswd";
+        change(Command::new("sh").args(["-c", set, &line]));
         Some(account)
+    }
+}
+
+/// Runs a program that changes the user database. Another process may have locked it.
+fn change(command: &mut Command) {
+    let begin = Instant::now();
+    loop {
+        let output = command.output().expect("the program runs");
+        if output.status.success() {
+            return;
+        }
+        let told = String::from_utf8_lossy(&output.stderr);
+        let is_locked = told.contains("cannot lock") || told.contains("try again later");
+        assert!(is_locked && begin.elapsed() < LOCKED, "{command:?}: {told}");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -290,6 +291,9 @@ impl Account {
         );
     }
 }
+
+/// How long another process may keep the user database.
+const LOCKED: Duration = Duration::from_secs(120);
 
 /// The user database takes one change at a time.
 static DATABASE: Mutex<()> = Mutex::new(());

@@ -1,16 +1,17 @@
 //! Foreign programs as values: started on loopback, ended by their process id when the value goes.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long a program may take to come up.
-const START: Duration = Duration::from_secs(20);
+/// How long a program may take to come up on a busy machine.
+const START: Duration = Duration::from_secs(120);
 /// How long a program that a test waits for may run.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -126,14 +127,32 @@ impl Drop for PerConnection {
     }
 }
 
-/// A loopback port that nobody listens on at this moment.
+/// A loopback port that nobody listens on, and that nobody gets by accident: it is none of those that the system gives to
+/// whoever asks for any, and no other test gets it while this process lives.
 ///
 /// # Panics
-/// The system has no free port.
+/// There is no such port.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
-    listener.local_addr().expect("its address").port()
+    /// The ports that were given, each held by a socket of UDP: other processes of tests see those, too.
+    static GIVEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    // Where processes begin at different places, they seldom meet.
+    let first = std::process::id().wrapping_mul(0x9e37) % u32::from(PORTS.end - PORTS.start);
+    let all = PORTS.cycle().skip(usize::try_from(first).unwrap_or_default());
+    for port in all.take(PORTS.len()) {
+        let Ok(mark) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else {
+            continue;
+        };
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            given.push(mark);
+            return port;
+        }
+    }
+    panic!("no port of {PORTS:?} is free")
 }
+
+/// Below the ports that Linux gives to whoever asks for any (32768 and more), and above those of well-known servers.
+const PORTS: Range<u16> = 20_000..32_000;
 
 /// Waits until an SSH server greets on `port`.
 ///

@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 
 /// What takes longer hangs.
 async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(10), future)
+    tokio::time::timeout(Duration::from_secs(120), future)
         .await
         .unwrap_or_else(|_| panic!("{what} hangs"))
 }

@@ -364,7 +364,7 @@ async fn a_bulk_transfer_and_a_stalled_reader_do_not_starve_a_shell() {
             shell.write_all(&key).await.unwrap();
             shell.read_exact(&mut key).await.unwrap();
         };
-        tokio::time::timeout(Duration::from_secs(5), pressed)
+        tokio::time::timeout(Duration::from_secs(120), pressed)
             .await
             .expect("the echo never came");
     }

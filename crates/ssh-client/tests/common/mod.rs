@@ -12,6 +12,9 @@ use ssh_client::{Client, Config, Credentials, Error, HostKeys, system_rng};
 
 const SSHD: &str = "/usr/sbin/sshd";
 
+/// So long something may take on a busy machine. It only ends a test that hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A server that ends with the value.
 pub(crate) struct Sshd {
     child: Child,
@@ -47,6 +50,13 @@ pub(crate) fn key_file(directory: &Path, name: &str, passphrase: Option<&[u8]>) 
 
 impl Sshd {
     pub(crate) fn start(extra: &str) -> Self {
+        // Somebody may take the port between the choice and the start.
+        (0..10)
+            .find_map(|_| Self::try_to_start(extra))
+            .expect("sshd starts on one of ten free ports")
+    }
+
+    fn try_to_start(extra: &str) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let (host_key, host_key_path) = key_file(directory.path(), "host", None);
         let (user_key, user_key_path) = key_file(directory.path(), "user", None);
@@ -78,27 +88,35 @@ impl Sshd {
             .stderr(log)
             .spawn()
             .unwrap();
-        let server = Self {
+        let mut server = Self {
             child,
             port,
             host_key: host_key.public().clone(),
             user_key: user_key_path,
             directory,
         };
-        server.wait_until_it_listens();
-        server
+        server.listens().then_some(server)
     }
 
-    fn wait_until_it_listens(&self) {
+    /// Waits until it listens, or has ended because it cannot.
+    fn listens(&mut self) -> bool {
         let begin = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(
-                begin.elapsed() < Duration::from_secs(10),
-                "sshd does not listen: {}",
-                self.log()
-            );
+        while !self.log().contains("Server listening on") {
+            if self.child.try_wait().unwrap().is_some() {
+                assert!(self.log().contains("Address already in use"), "{}", self.log());
+                return false;
+            }
+            assert!(begin.elapsed() < PATIENCE, "sshd does not listen: {}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
+        true
+    }
+
+    /// Waits until its log tells of the end of a connection.
+    pub(crate) async fn has_lost_a_client(&self) {
+        let ends = ["Disconnected from", "Connection closed by", "Connection reset by"];
+        let logged = || ends.iter().any(|end| self.log().contains(end));
+        until("the end of the connection", logged).await;
     }
 
     pub(crate) fn log(&self) -> String {
@@ -135,6 +153,15 @@ impl Drop for Sshd {
     fn drop(&mut self) {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
+    }
+}
+
+/// Waits until `condition` holds.
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

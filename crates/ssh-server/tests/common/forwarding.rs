@@ -1,14 +1,14 @@
 //! An application that lets everything be forwarded, and a client that asks for it.
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
 
 use super::memory::{Proof, connect};
-use super::{Place, USER};
+use super::{PATIENCE, Place, USER};
 use ssh_server::channel::{
-    AUTH_AGENT, ChannelRequest, ChannelType, DirectTcpip, ForwardedStreamlocal, ForwardedTcpip,
-    GlobalRequest, OpenFailureReason, StreamlocalForward, TcpipForward, Tun, X11, X11Req, bound_port,
+    AUTH_AGENT, ChannelType, DirectTcpip, ForwardedStreamlocal, ForwardedTcpip, GlobalRequest,
+    OpenFailureReason, StreamlocalForward, TcpipForward, Tun, X11, X11Req, bound_port,
 };
 use ssh_server::keys::PublicKey;
 use ssh_server::tokio_driver::{Channel, Handle, Incoming, OpenError};
@@ -19,7 +19,11 @@ use ssh_server::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-static FIRST_DISPLAY: AtomicU16 = AtomicU16::new(500);
+/// Other programs of tests that run at the same time begin elsewhere, too. All are below the ports that the system gives.
+static FIRST_DISPLAY: LazyLock<AtomicU16> = LazyLock::new(|| {
+    let place = u16::try_from(std::process::id() % 100).unwrap_or_default();
+    AtomicU16::new(500 + place * 200)
+});
 
 /// An application that lets everything happen, as far as `permissions` do.
 pub struct Open {
@@ -130,7 +134,7 @@ pub async fn listen_at(handle: &Handle, path: &Path) -> bool {
 
 /// The next channel the server opens.
 pub async fn led_here(handle: &Handle) -> (ChannelType, Channel) {
-    let incoming = tokio::time::timeout(Duration::from_secs(20), handle.incoming()).await;
+    let incoming = tokio::time::timeout(PATIENCE, handle.incoming()).await;
     let Some(Incoming::Open(open)) = incoming.expect("nothing is opened") else {
         panic!("no channel");
     };
@@ -176,8 +180,4 @@ pub fn x11_request(single_connection: bool) -> X11Req {
         cookie: "000102030405060708090a0b0c0d0e0f".to_owned(),
         screen: 2,
     }
-}
-
-pub async fn asked(channel: &Channel, request: impl Into<ChannelRequest>) -> bool {
-    channel.request(&request.into()).await.unwrap()
 }

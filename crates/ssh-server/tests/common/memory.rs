@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use ssh_server::auth::client::{Authenticator, Event};
 use ssh_server::auth::{Session as AuthSession, UserName};
-use ssh_server::channel::{self, ChannelType, Connection};
+use ssh_server::channel::{self, ChannelRequest, ChannelType, Connection};
 use ssh_server::kex::{self, Handshake, HandshakeEvent};
 use ssh_server::keys::{PrivateKey, Signer};
 use ssh_server::tokio_driver::{self, Channel, Handle, next_event, system_rng};
 use ssh_server::{Application, Peer, Server};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+use super::{PATIENCE, text};
 
 /// How to log in.
 pub enum Proof<'a> {
@@ -80,4 +82,35 @@ where
 /// A session channel.
 pub async fn session(handle: &Handle) -> Channel {
     handle.open(ChannelType::Session).await.unwrap()
+}
+
+/// Whether the server agrees to a request.
+pub async fn asked(channel: &Channel, request: impl Into<ChannelRequest>) -> bool {
+    channel.request(&request.into()).await.unwrap()
+}
+
+/// Reads until `end` has come: everything since the last call.
+pub async fn shown(from: &mut (impl AsyncRead + Unpin), end: &str) -> String {
+    let mut all = Vec::new();
+    while !text(&all).contains(end) {
+        let mut block = [0; 4096];
+        let read = tokio::time::timeout(PATIENCE, from.read(&mut block)).await;
+        let count = read
+            .unwrap_or_else(|_| panic!("no {end:?}: {}", text(&all)))
+            .unwrap();
+        assert!(count > 0, "no {end:?}: {}", text(&all));
+        all.extend_from_slice(&block[..count]);
+    }
+    text(&all)
+}
+
+/// Everything that a program still writes, and how it ended.
+pub async fn output(mut channel: Channel) -> (String, Vec<ChannelRequest>) {
+    let mut out = Vec::new();
+    channel.read_to_end(&mut out).await.unwrap();
+    let mut requests = Vec::new();
+    while let Some(request) = channel.next_request().await {
+        requests.push(request.request().clone());
+    }
+    (text(&out), requests)
 }

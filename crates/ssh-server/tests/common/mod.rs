@@ -14,7 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ssh_server::filesystem::Local;
 use ssh_server::keys::{PrivateKey, PublicKey};
@@ -28,6 +28,8 @@ use tokio::process::Command;
 /// The user everybody logs in as.
 pub const USER: &str = "tester";
 pub const PASSWORD: &[u8] = b"correct horse";
+/// So long something may take on a busy machine. It only ends a test that hangs.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An application that runs programs, serves files and forwards where it was told to.
 pub struct Site {
@@ -265,14 +267,9 @@ impl Running {
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         let mut child = command.spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(batch.as_bytes())
-            .await
-            .unwrap();
-        tokio::time::timeout(Duration::from_secs(120), child.wait_with_output())
+        // One that is not let in reads nothing.
+        let _unread = child.stdin.take().unwrap().write_all(batch.as_bytes()).await;
+        tokio::time::timeout(PATIENCE, child.wait_with_output())
             .await
             .expect("sftp hangs")
             .unwrap()
@@ -281,7 +278,7 @@ impl Running {
 
 /// What a command gave, unless it hangs.
 pub async fn finished(command: &mut Command) -> Output {
-    tokio::time::timeout(Duration::from_secs(120), command.output())
+    tokio::time::timeout(PATIENCE, command.output())
         .await
         .expect("the program hangs")
         .unwrap()
@@ -307,13 +304,11 @@ pub fn noise(length: usize) -> Vec<u8> {
 
 /// Waits until `condition` holds.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    for _ in 0..1000 {
-        if condition() {
-            return;
-        }
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < PATIENCE, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("waited in vain: {what}");
 }
 
 /// Whether a process is there (a corpse does not count).

@@ -23,8 +23,8 @@ pub struct Tcp {
     over: bool,
 }
 
-/// Longer than this a program on this machine is not silent when it has something to say.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// So long a program on this machine, however busy that is, is waited for when it has something to say.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Tcp {
     /// Connects to a loopback port.
@@ -43,7 +43,7 @@ impl Tcp {
         Self::over(listener.accept()?.0)
     }
 
-    /// Waits so long for what has to come, for those who never ask for what does not.
+    /// Waits no longer than this for what comes next: for those who ask until nothing comes any more.
     ///
     /// # Errors
     /// The system's.

@@ -11,7 +11,7 @@ use ssh_client::channel::{
 use ssh_client::tokio_driver::{Incoming, OpenError};
 use ssh_client::{Config, Error, Forwarding, ListenOn, Listening, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 
 use crate::scripted::{agree, asked, forwarded, opens, refused, request_refused, scripted, soon};
 
@@ -321,12 +321,10 @@ async fn each_connection_is_decided_on_and_there_are_only_so_many() {
 #[tokio::test]
 async fn a_target_that_is_not_there_refuses_the_channel_and_names_nothing() {
     let (client, server) = scripted(&Config::default()).await;
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    // Bound and not listened on: nobody else can take it meanwhile.
+    let bound = TcpSocket::new_v4().unwrap();
+    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = bound.local_addr().unwrap().port();
     let asking = client.forward_remote("", 8_080, Target::port("127.0.0.1", closed));
     let (_forward, _) = tokio::join!(asking, agree(&server, b""));
     let failure = refused(&server, forwarded("", 8_080)).await;

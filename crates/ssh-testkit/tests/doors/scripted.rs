@@ -85,7 +85,7 @@ pub async fn refused(server: &Handle, kind: ChannelType) -> OpenFailure {
 
 /// What takes longer hangs.
 pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future)
+    tokio::time::timeout(Duration::from_secs(120), future)
         .await
         .unwrap_or_else(|_| panic!("{what} hangs"))
 }

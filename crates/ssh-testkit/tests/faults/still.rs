@@ -58,7 +58,7 @@ async fn a_server_gives_up_a_wire_that_freezes_in_the_middle_of_a_packet() {
         config.keepalive = None;
         let port = proxy.port;
         let client = tokio::spawn(async move { session(port, &config, None).await });
-        until("the connection", || listening.connections() == 1).await;
+        until("the first word of the server", || proxy.carried().1 > 0).await;
         until("the end of the connection", || listening.connections() == 0).await;
         client.abort();
     }

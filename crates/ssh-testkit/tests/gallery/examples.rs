@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 /// How long an example may take to say something. Nothing here takes a second on a machine with nothing else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The file of an example, which cargo has put beside this test: target/<profile>/deps/<this test>.
 pub fn file(name: &str) -> PathBuf {

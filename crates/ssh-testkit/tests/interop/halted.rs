@@ -148,9 +148,9 @@ fn an_sftp_client_killed_in_an_upload_leaves_a_beginning_and_nothing_else() {
     let data = data(8 << 20);
     fs::write(ours.keys.path("source"), &data).unwrap();
     fs::write(ours.keys.path("batch"), "put source target\n").unwrap();
-    // 1 MB in a second.
+    // A quarter of a megabyte in a second: there is time to end it.
     let batch = ours.keys.path("batch");
-    let mut command = ours.client(&sftp, &["-l", "8000", "-b", batch.to_str().unwrap()]);
+    let mut command = ours.client(&sftp, &["-l", "2000", "-b", batch.to_str().unwrap()]);
     command.arg(ours.destination()).current_dir(ours.keys.folder());
     let client = Running::start(&mut command);
     let target = ours.keys.path("target");

@@ -10,7 +10,7 @@ use ssh_testkit::peers;
 use ssh_testkit::running::{Finished, Running, free_port, run, run_with};
 
 use crate::echo;
-use crate::ours::{Ours, PASSWORD};
+use crate::ours::{Ours, PASSWORD, PATIENCE};
 
 /// `ssh` with `options`, running `command` on `ours`.
 fn ssh(ours: &Ours, ssh: &Path, options: &[&str], command: &str) -> Command {
@@ -95,7 +95,7 @@ fn many_sessions_share_one_connection() {
     let begin = Instant::now();
     while !ours.keys.path("control").exists() {
         assert!(
-            master.is_alive() && begin.elapsed() < Duration::from_secs(20),
+            master.is_alive() && begin.elapsed() < PATIENCE,
             "no master connection"
         );
         std::thread::sleep(Duration::from_millis(20));
@@ -283,10 +283,7 @@ fn connect(tunnel: &mut Running, port: u16) -> TcpStream {
     loop {
         match TcpStream::connect(("127.0.0.1", port)) {
             Ok(stream) => return stream,
-            Err(error) => assert!(
-                tunnel.is_alive() && begin.elapsed() < Duration::from_secs(20),
-                "{error}"
-            ),
+            Err(error) => assert!(tunnel.is_alive() && begin.elapsed() < PATIENCE, "{error}"),
         }
         std::thread::sleep(Duration::from_millis(20));
     }

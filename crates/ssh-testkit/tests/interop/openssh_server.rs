@@ -1,7 +1,5 @@
 //! Our client library into OpenSSH's `sshd`: commands, connections through the server.
 
-use std::time::Duration;
-
 use ssh_client::keys::PublicKey;
 use ssh_client::{Client, Config, Credentials, Error, ExitStatus, HostKeys};
 use ssh_testkit::openssh::{Account, Keys, Server};
@@ -10,6 +8,7 @@ use ssh_testkit::running::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::echo;
+use crate::ours::PATIENCE;
 
 /// Starts the server with `more` lines of configuration; `None` where it is not installed.
 pub fn server(more: &str) -> Option<Server> {
@@ -99,7 +98,7 @@ async fn a_signal_reaches_the_program() {
     let mut process = client.exec("echo ready; exec sleep 60").spawn().await.unwrap();
     assert_eq!(process.stdout.next_chunk().await.unwrap().unwrap(), "ready\n");
     process.signal("KILL").unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(20), process.wait()).await;
+    let ended = tokio::time::timeout(PATIENCE, process.wait()).await;
     let status = ended.unwrap().unwrap();
     assert!(
         matches!(&status, ExitStatus::Signal(signal) if signal.name == "KILL"),
@@ -139,10 +138,7 @@ async fn a_program_that_does_not_read_its_input_ends_all_the_same() {
         .exec("exec 0<&-; echo enough")
         .stdin(vec![b'x'; 8 << 20])
         .output();
-    let output = tokio::time::timeout(Duration::from_secs(60), run)
-        .await
-        .unwrap()
-        .unwrap();
+    let output = tokio::time::timeout(PATIENCE, run).await.unwrap().unwrap();
     assert_eq!(
         (&*output.stdout_text(), output.status.code()),
         ("enough\n", Some(0))

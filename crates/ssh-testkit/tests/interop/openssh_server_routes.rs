@@ -1,6 +1,6 @@
 //! Our client library into OpenSSH's `sshd` by every way there is: jump hosts, programs, proxies.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ssh_client::{
     AddressFamily, Client, Config, Credentials, Error, Hop, HostKeys, Proxy, ProxyCommand, ProxyError, Route,
@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::openssh_server::{client, connect, public_key, server};
+use crate::ours::PATIENCE;
 
 fn routed(route: Route) -> Config {
     Config {
@@ -127,13 +128,19 @@ async fn when_the_last_connection_goes_so_do_those_it_went_through() {
         .unwrap();
     moves_a_mebibyte(&client).await;
     drop(client);
-    for _ in 0..500 {
-        if on_the_way.log().contains("Disconnected from user") {
-            return;
-        }
+    until("the connection on the way ends", || {
+        on_the_way.log().contains("Disconnected from user")
+    })
+    .await;
+}
+
+/// Waits until `condition` holds.
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < PATIENCE, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("{}", on_the_way.log());
 }
 
 /// The words of OpenSSH's client as a command that leads to its server.
@@ -169,14 +176,7 @@ async fn a_program_leads_to_the_server_and_ends_with_the_connection() {
         client.disconnect().await;
     }
     let pid = std::fs::read_to_string(&pid_file).unwrap();
-    let process = format!("/proc/{}", pid.trim());
-    for _ in 0..500 {
-        if !std::path::Path::new(&process).exists() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the program goes on without its connection");
+    ends(&pid).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,18 +188,28 @@ async fn a_program_that_ignores_its_end_is_killed() {
         pid_file.display()
     );
     let mut config = routed(Route::Command(ProxyCommand::shell(line)));
-    config.timeouts.identification = Duration::from_secs(1);
-    let error = through_command(&config).await;
-    assert!(matches!(error, Error::Timeout { .. }), "{error}");
-    let pid = std::fs::read_to_string(&pid_file).unwrap();
-    let process = format!("/proc/{}", pid.trim());
-    for _ in 0..1_000 {
-        if !std::path::Path::new(&process).exists() {
-            return;
+    let mut pid = String::new();
+    // How long it takes until it has begun is the machine's business.
+    for limit in [1, 4, 16, 64].map(Duration::from_secs) {
+        config.timeouts.identification = limit;
+        let error = through_command(&config).await;
+        assert!(matches!(error, Error::Timeout { .. }), "{error}");
+        pid = std::fs::read_to_string(&pid_file).unwrap_or_default();
+        if pid.ends_with('\n') {
+            break;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("the program goes on without its connection");
+    assert!(!pid.is_empty(), "it does not begin");
+    ends(&pid).await;
+}
+
+/// Waits until the process with this number, as its shell writes it, is gone.
+async fn ends(pid: &str) {
+    let process = format!("/proc/{}", pid.trim());
+    until("the program ends with its connection", || {
+        !std::path::Path::new(&process).exists()
+    })
+    .await;
 }
 
 async fn through_command(config: &Config) -> Error {

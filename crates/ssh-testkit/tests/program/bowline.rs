@@ -230,11 +230,14 @@ impl Peer {
     }
 }
 
+/// So long something may take on a busy machine. It only ends a test that hangs.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Waits until `ready` holds.
 pub fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !ready() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "{what}");
+        assert!(begin.elapsed() < PATIENCE, "{what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -48,7 +48,7 @@ impl Session {
 
     /// Waits for a line on its standard error that begins so, and gives the rest.
     fn told(&self, begin: &str) -> String {
-        let wait = std::time::Duration::from_secs(20);
+        let wait = std::time::Duration::from_secs(120);
         loop {
             let line = self.told.recv_timeout(wait).unwrap();
             if let Some(rest) = line.strip_prefix(begin) {
@@ -121,13 +121,16 @@ fn ports_of_this_side() {
 #[test]
 fn the_end_waits_for_forwarded_connections() {
     for peer in Peer::all() {
-        let (target, port) = (echo::start(), free_port());
-        let local = format!("{port}:127.0.0.1:{target}");
+        let (target, port) = (TcpListener::bind(("127.0.0.1", 0)).unwrap(), free_port());
+        let local = format!("{port}:{}", target.local_addr().unwrap());
         let mut session = Session::start(&mut peer.client("ssh", &["-L", &local]));
         let mut stream = connect(port);
         stream.write_all(b"early ").unwrap();
         // Only when the connection is through does the client know of it.
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        let (mut through, _) = target.accept().unwrap();
+        through.read_exact(&mut [0; 6]).unwrap();
+        // Others are only let in to see that nobody is any more.
+        std::thread::spawn(move || target.incoming().for_each(drop));
         drop(session.child.stdin.take());
         wait_until("it goes on listening", || {
             TcpStream::connect(("127.0.0.1", port)).is_err()
@@ -140,8 +143,13 @@ fn the_end_waits_for_forwarded_connections() {
         stream.write_all(b"and late").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         let mut heard = String::new();
+        through.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "and late", "{}", peer.name);
+        through.write_all(b"answered").unwrap();
+        drop(through);
+        heard.clear();
         stream.read_to_string(&mut heard).unwrap();
-        assert_eq!(heard, "early and late", "{}", peer.name);
+        assert_eq!(heard, "answered", "{}", peer.name);
         assert_eq!(session.child.wait().unwrap().code(), Some(0), "{}", peer.name);
     }
 }

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Instant;
 
 use ssh_testkit::openssh::client_arguments;
 use ssh_testkit::peers;
 
-use crate::bowline::{Sshd, wait_until};
+use crate::bowline::{PATIENCE, Sshd, wait_until};
 
 /// A tmux of its own, with one window.
 struct Tmux {
@@ -72,7 +73,8 @@ impl Tmux {
             last = self.screen();
             condition(&last)
         };
-        for _ in 0..200 {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
             if seen() {
                 return;
             }
@@ -170,8 +172,11 @@ fn edit(server: &Sshd, tmux: &Tmux) {
     tmux.types("hällo from the other side");
     tmux.presses("Escape");
     tmux.resizes(72, 20);
-    tmux.enters(":echo &lines . ' by ' . &columns");
-    tmux.shows("20 by 72");
+    // Nothing tells when the new size has arrived.
+    tmux.shows_what("20 by 72", |screen| {
+        tmux.enters(":echo &lines . ' by ' . &columns");
+        screen.lines().any(|line| line.trim_end() == "20 by 72")
+    });
     tmux.enters(":wq");
     wait_until("the file is not written", || {
         fs::read_to_string(&file).is_ok_and(|text| text == "hällo from the other side\n")

@@ -506,6 +506,11 @@ fn a_keys_options_forbid_and_limit() {
             };
             assert_eq!(result.is_ok(), granted, "{options} {forward}: {result:?}");
         }
+        // The next client asks for the same places.
+        wait_until("the places are not given back", || {
+            let taken = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+            !taken(port) && !taken(other) && !folder.path().join("socket").exists()
+        });
     }
     for (options, granted) in [("", true), ("no-agent-forwarding", false), ("restrict", false)] {
         fs::write(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ssh_testkit::peers;
 
-use crate::bowline::{Peer, program};
+use crate::bowline::{PATIENCE, Peer, program};
 
 /// A program at a terminal of its own: what it shows, and a keyboard.
 struct Terminal {
@@ -54,7 +54,7 @@ impl Terminal {
         let begin = Instant::now();
         while !self.so_far.contains(text) {
             assert!(
-                begin.elapsed() < Duration::from_secs(20),
+                begin.elapsed() < PATIENCE,
                 "{text:?} is not shown: {}",
                 self.so_far
             );
@@ -63,8 +63,7 @@ impl Terminal {
             }
         }
         self.so_far.clear();
-        // The question is shown a moment before the terminal stops echoing.
-        std::thread::sleep(Duration::from_millis(300));
+        // By the time a question for a secret is shown the terminal does not echo any more.
         let keyboard = self.child.stdin.as_mut().unwrap();
         keyboard.write_all(answer.as_bytes()).unwrap();
         keyboard.flush().unwrap();
@@ -74,7 +73,7 @@ impl Terminal {
     fn end(mut self) -> (Option<i32>, String) {
         let begin = Instant::now();
         // The screen ends with the program.
-        while begin.elapsed() < Duration::from_secs(20) {
+        while begin.elapsed() < PATIENCE {
             match self.shown.recv_timeout(Duration::from_millis(100)) {
                 Ok(block) => self.so_far += &String::from_utf8_lossy(&block),
                 Err(RecvTimeoutError::Timeout) => {}

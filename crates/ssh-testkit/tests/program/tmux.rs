@@ -3,14 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ssh_testkit::openssh::client_arguments;
 use ssh_testkit::peers;
 use ssh_testkit::running::free_port;
 
 use crate::algorithms::{into, openssh};
-use crate::bowline::{Peer, bowline};
+use crate::bowline::{PATIENCE, Peer, bowline, wait_until};
 
 /// A shell in a window of a tmux server of its own, which ends with this value.
 struct Screen {
@@ -85,12 +85,21 @@ impl Screen {
             if is_there(&shown) {
                 return;
             }
-            assert!(
-                begin.elapsed() < Duration::from_secs(30),
-                "{what:?} is not shown:\n{shown}"
-            );
-            std::thread::sleep(Duration::from_millis(50));
+            assert!(begin.elapsed() < PATIENCE, "{what:?} is not shown:\n{shown}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
         }
+    }
+
+    /// Waits until the client has the terminal: no program of a shell's own turns the keys for signals off.
+    fn waits_until_raw(&self) {
+        let tty = self.tell(&["display-message", "-p", "#{pane_tty}"]);
+        wait_until("the client does not take the terminal", || {
+            let modes = Command::new("stty")
+                .args(["-a", "-F", tty.trim()])
+                .output()
+                .unwrap();
+            String::from_utf8_lossy(&modes.stdout).contains("-isig")
+        });
     }
 
     fn resize(&self, columns: &str, rows: &str) {
@@ -239,6 +248,7 @@ fn escape_characters_are_for_this_program() {
         screen.line("echo outside=$((2+2))");
         screen.wait("outside=4");
         screen.line("fg");
+        screen.waits_until_raw();
         screen.press("Enter");
         screen.line("echo inside=$((3+3))");
         screen.wait("inside=6");
@@ -313,7 +323,7 @@ fn forwards_are_listed_added_and_taken_away_by_a_line() {
         assert!(takes(second) && !takes(first));
         screen.line("exit");
         screen.wait("Connection to 127.0.0.1 closed.");
-        assert!(!takes(second));
+        wait_until("the forward goes with the client", || !takes(second));
     }
 }
 
