@@ -26,6 +26,8 @@ apt_packages() {
   have ip || wanted+=(iproute2)
   have vi || wanted+=(vim-tiny)
   have xauth || wanted+=(xauth)
+  have Xvfb || wanted+=(xvfb)
+  have xdpyinfo || wanted+=(x11-utils)
   have cc || wanted+=(build-essential)
   have python3 || wanted+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3-venv python3-pip)

@@ -17,37 +17,63 @@ const BLOCK_BYTES: usize = 128 * 1024;
 /// Blocks on their way between a thread and the program.
 const BLOCKS: usize = 4;
 
+/// A standard stream as blocks of bytes, read by a thread ahead of whoever takes them.
+pub(crate) struct Blocks {
+    filled: mpsc::Receiver<io::Result<Vec<u8>>>,
+    spare: mpsc::Sender<Vec<u8>>,
+}
+
+impl Blocks {
+    /// Starts the thread. One that waits for a terminal cannot be woken: it is left behind when the program ends.
+    ///
+    /// # Errors
+    /// The stream is closed.
+    pub(crate) fn read(from: impl AsFd) -> io::Result<Self> {
+        let mut file = duplicate(from)?;
+        let (sender, filled) = mpsc::channel::<io::Result<Vec<u8>>>(BLOCKS);
+        let (spare, mut spares) = mpsc::channel::<Vec<u8>>(BLOCKS);
+        std::thread::spawn(move || {
+            loop {
+                let mut block = spares.try_recv().unwrap_or_else(|_| vec![0; BLOCK_BYTES]);
+                block.resize(BLOCK_BYTES, 0);
+                let sent = match file.read(&mut block) {
+                    Ok(0) => break,
+                    Ok(count) => {
+                        block.truncate(count);
+                        sender.blocking_send(Ok(block))
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => sender.blocking_send(Err(error)),
+                };
+                if sent.is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { filled, spare })
+    }
+
+    /// The next one; `None` at the end. May be dropped: nothing is lost.
+    pub(crate) async fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
+        self.filled.recv().await
+    }
+
+    /// Gives one back to be filled again.
+    pub(crate) fn give_back(&self, block: Vec<u8>) {
+        let _ = self.spare.try_send(block);
+    }
+}
+
 /// Reads a standard stream to its end into `to`, then ends `to` as well. Ends early, without an error, when `to` takes
 /// no more: the other side may have seen enough.
 pub(crate) async fn pump_in(from: impl AsFd, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
-    let mut file = duplicate(from)?;
-    let (filled, mut blocks) = mpsc::channel::<io::Result<Vec<u8>>>(BLOCKS);
-    let (spare, mut spares) = mpsc::channel::<Vec<u8>>(BLOCKS);
-    // A thread that waits for a terminal cannot be woken: it is left behind when the program ends.
-    std::thread::spawn(move || {
-        loop {
-            let mut block = spares.try_recv().unwrap_or_else(|_| vec![0; BLOCK_BYTES]);
-            block.resize(BLOCK_BYTES, 0);
-            let sent = match file.read(&mut block) {
-                Ok(0) => break,
-                Ok(count) => {
-                    block.truncate(count);
-                    filled.blocking_send(Ok(block))
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => filled.blocking_send(Err(error)),
-            };
-            if sent.is_err() {
-                break;
-            }
-        }
-    });
-    while let Some(block) = blocks.recv().await {
+    let mut blocks = Blocks::read(from)?;
+    while let Some(block) = blocks.next().await {
         let block = block?;
         if to.write_all(&block).await.is_err() {
             return Ok(());
         }
-        let _ = spare.try_send(block);
+        blocks.give_back(block);
     }
     // A remote program that has ended already does not need to hear that its input has, too.
     let _ = to.shutdown().await;

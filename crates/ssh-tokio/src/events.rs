@@ -1,9 +1,13 @@
 //! What the machine reports, brought to whoever waits for it. Runs under the lock, wakes nobody itself: the driver
 //! does that when the lock is free.
 
+use std::sync::Arc;
 use std::task::Waker;
 
+use tokio::sync::oneshot;
+
 use crate::channel::{ChannelId, ChannelRequest, Event, OpenFailure, OpenFailureReason};
+use crate::error::PingError;
 use crate::shared::{Arrival, Phase, Slot, State};
 
 /// Most requests of the peer that may wait on one channel for the application; what comes beyond is refused.
@@ -44,7 +48,25 @@ impl Slot {
     }
 }
 
+/// What a ping says: its number, in as many bytes as make it as long as a CHANNEL_DATA with one byte.
+fn ping_data(number: u64) -> [u8; 5] {
+    let [_, _, _, data @ ..] = number.to_be_bytes();
+    data
+}
+
 impl State {
+    /// Sends a ping whose answer `waiting` is told of.
+    pub(crate) fn ping(&mut self, waiting: oneshot::Sender<()>) -> Result<(), PingError> {
+        if let Some(why) = &self.ended {
+            return Err(PingError::Ended(Arc::clone(why)));
+        }
+        let number = self.next_ping;
+        self.connection.ping(&ping_data(number))?;
+        self.next_ping = number.wrapping_add(1);
+        self.pings.push_back((number, waiting));
+        Ok(())
+    }
+
     /// Brings one event to its place.
     pub(crate) fn dispatch(&mut self, event: Event, wakes: &mut Wakes) {
         match event {
@@ -96,7 +118,7 @@ impl State {
             Event::Pong(data) => {
                 // Answers come in the order of the pings; one with other bytes answers none.
                 if let Some((number, waiting)) = self.pings.pop_front()
-                    && data == number.to_be_bytes()
+                    && data == ping_data(number)
                 {
                     let _unheard = waiting.send(());
                 }

@@ -148,20 +148,21 @@ impl Handle {
     pub async fn ping(&self) -> Result<Duration, PingError> {
         let (sender, receiver) = oneshot::channel();
         let begin = now();
-        self.shared().with(|state| {
-            if let Some(why) = &state.ended {
-                return Err(PingError::Ended(Arc::clone(why)));
-            }
-            let number = state.next_ping;
-            state.connection.ping(&number.to_be_bytes())?;
-            state.next_ping = number.wrapping_add(1);
-            state.pings.push_back((number, sender));
-            Ok(())
-        })?;
+        self.shared().with(|state| state.ping(sender))?;
         match receiver.await {
             Ok(()) => Ok(now().saturating_duration_since(begin)),
             Err(_gone) => Err(self.why_closed().map_or(PingError::Mangled, PingError::Ended)),
         }
+    }
+
+    /// Sends a ping whose answer nobody waits for. To whoever sees the ciphered packets it and its answer look like a
+    /// typed key and its echo.
+    ///
+    /// # Errors
+    /// As of [`ping`](Self::ping).
+    pub fn send_chaff(&self) -> Result<(), PingError> {
+        let (sender, _unheard) = oneshot::channel();
+        self.shared().with(|state| state.ping(sender))
     }
 
     /// Sends a message that every peer passes over (IGNORE, RFC 4253 §11.2): something moves on the wire, and nothing

@@ -25,6 +25,10 @@ pub(super) enum Command {
     Information,
     /// `R`: change the keys.
     Rekey,
+    /// `v`: tell more.
+    Louder,
+    /// `V`: tell less.
+    Quieter,
     /// `#`: list the forwards.
     List,
     /// `&`: into the background.
@@ -34,12 +38,14 @@ pub(super) enum Command {
 }
 
 /// Every command by its letter, and what it does in words.
-const COMMANDS: [(u8, Command, &str); 9] = [
+const COMMANDS: [(u8, Command, &str); 11] = [
     (b'.', Command::Disconnect, "end the connection"),
     (b'B', Command::Break, "send a break"),
     (b'C', Command::Line, "add or take away a forward"),
     (b'I', Command::Information, "tell about the connection"),
     (b'R', Command::Rekey, "change the keys"),
+    (b'v', Command::Louder, "tell more (LogLevel)"),
+    (b'V', Command::Quieter, "tell less (LogLevel)"),
     (
         0x1a,
         Command::Suspend,

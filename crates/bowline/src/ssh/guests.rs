@@ -1,17 +1,13 @@
 //! What programs at the server may use on this side: the agent (`-A`) and the display (`-X`, `-Y`).
 
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ssh_client::channel::ChannelRequest;
 use ssh_client::config_file::{ForwardAgent, expand};
-use ssh_client::{Client, Exec, Forward, Process, X11Display, X11Forward, system_rng};
+use ssh_client::{Client, Exec, Forward, Process, X11Display, X11Forward};
 use tokio::net::UnixStream;
-use tokio::process::Command;
 use tokio::task::JoinHandle;
 
 use crate::client::Plan;
@@ -19,14 +15,10 @@ use crate::terminal::{complain, harmless};
 
 /// Where `xauth` is, unless `XAuthLocation` says otherwise.
 const XAUTH: &str = "/usr/bin/xauth";
-/// How long it may take.
-const XAUTH_TIME: Duration = Duration::from_secs(10);
 /// For how long programs that are not trusted may connect to the display, unless `ForwardX11Timeout` says otherwise.
 const UNTRUSTED_TIME: Duration = Duration::from_secs(20 * 60);
 /// For how much longer their cookie lives: a display could take one that has ended for no cookie at all.
 const UNTRUSTED_SLACK: Duration = Duration::from_secs(60);
-/// The longest that `xauth` can be told, in seconds: it reads 32 bits.
-const LONGEST_XAUTH_TIME: u64 = 0xffff_ffff;
 
 /// The guests of a session.
 #[derive(Default)]
@@ -196,98 +188,12 @@ async fn display(plan: &Plan, is_trusted: bool) -> Result<Option<X11Display>, St
         }
         return Ok(Some(display));
     }
-    let failed = "Warning: untrusted X11 forwarding setup failed: xauth key data not generated";
-    let cookie = untrusted_cookie(xauth, &name, untrusted_time(plan));
-    let cookie = cookie.await.map_err(|error| {
-        tracing::debug!(%error, "{xauth}");
-        failed.to_owned()
-    })?;
-    display.cookie(cookie).map(Some).map_err(|_| failed.to_owned())
-}
-
-/// A cookie that the display makes for programs it does not trust. It is never known to a program of this side: the file
-/// that `xauth` writes it to goes at once.
-async fn untrusted_cookie(xauth: &str, display: &str, limit: Option<Duration>) -> io::Result<Vec<u8>> {
-    let folder = Folder::make()?;
-    let file = folder.0.join("xauthfile");
-    // A name without a host is another one to xauth than the host's own.
-    let display = match display.strip_prefix("localhost:") {
-        Some(number) => format!("unix:{number}"),
-        None => display.to_owned(),
-    };
-    let mut words = vec!["generate", &display, "MIT-MAGIC-COOKIE-1", "untrusted"];
-    let lifetime = limit.map(|limit| limit.saturating_add(UNTRUSTED_SLACK).as_secs());
-    let lifetime = lifetime.map(|seconds| seconds.min(LONGEST_XAUTH_TIME).to_string());
-    if let Some(lifetime) = &lifetime {
-        words.extend(["timeout", lifetime]);
-    }
-    run(xauth, &file, &words).await?;
-    let listed = run(xauth, &file, &["list", &display]).await?;
-    let text = String::from_utf8_lossy(&listed);
-    let cookie = text.split_whitespace().nth(2).and_then(from_hex);
-    cookie.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it has no cookie"))
-}
-
-async fn run(xauth: &str, file: &Path, words: &[&str]) -> io::Result<Vec<u8>> {
-    let running = Command::new(xauth)
-        .arg("-f")
-        .arg(file)
-        .args(words)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(XAUTH_TIME, running)
-        .await
-        .map_err(io::Error::from)??;
-    if output.status.success() {
-        Ok(output.stdout)
-    } else {
-        Err(io::Error::other(format!("it ended with {}", output.status)))
-    }
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text.chars().map(|each| each.to_digit(16)).collect();
-    let pairs = digits?;
-    let byte = |pair: &[u32]| match *pair {
-        [high, low] => u8::try_from(high << 4 | low).ok(),
-        _ => None,
-    };
-    pairs.chunks(2).map(byte).collect()
-}
-
-/// A folder for this user only, which goes with the value.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make() -> io::Result<Self> {
-        let mut name = [0; 8];
-        system_rng()?.fill_bytes(&mut name);
-        let folder = std::env::temp_dir().join(format!("bowline-{:016x}", u64::from_be_bytes(name)));
-        std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::debug!(folder = %self.0.display(), %error, "it stays behind");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cookies_are_read_as_xauth_writes_them() {
-        assert_eq!(from_hex("00ff10"), Some(vec![0, 255, 16]));
-        assert_eq!(from_hex(""), Some(Vec::new()));
-        for text in ["0", "0g", "\u{e9}0"] {
-            assert_eq!(from_hex(text), None, "{text}");
+    let lifetime = untrusted_time(plan).map(|limit| limit.saturating_add(UNTRUSTED_SLACK));
+    match display.ask_xauth_untrusted(xauth, lifetime).await {
+        Ok(display) => Ok(Some(display)),
+        Err(error) => {
+            tracing::debug!(%error, "no cookie");
+            Err("Warning: untrusted X11 forwarding setup failed: xauth key data not generated".to_owned())
         }
     }
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use ssh_client::terminal::{LocalTerminal, Typed};
-use ssh_client::{Client, ExitStatus, Process};
+use ssh_client::{Client, ExitStatus, Process, ProcessControl};
 use tokio::io::AsyncWriteExt;
 
 use super::command_line::{self, Wish};
 use super::escapes::{Command, Escapes};
 use super::forwards::Forwards;
 use crate::client::Plan;
-use crate::stdio;
 use crate::terminal::{ask_line, harmless, print_error};
+use crate::{log, stdio};
 
 /// The length of a break that a person asks for, as in ssh(1).
 const BREAK: Duration = Duration::from_secs(1);
@@ -30,13 +30,16 @@ pub(super) enum Ending {
 pub(super) struct Interaction<'a> {
     pub(super) plan: &'a Plan,
     pub(super) client: &'a Client,
-    pub(super) terminal: &'a LocalTerminal,
     pub(super) forwards: &'a mut Forwards,
 }
 
 impl Interaction<'_> {
     /// Until the program ends or the person ends the connection.
-    pub(super) async fn run(&mut self, mut process: Process) -> Result<Ending, String> {
+    pub(super) async fn run(
+        &mut self,
+        terminal: &LocalTerminal,
+        mut process: Process,
+    ) -> Result<Ending, String> {
         let mut escapes = Escapes::new(self.plan.options.escape_char.unwrap_or_default());
         // What was typed behind a command and has not been looked at.
         let mut typed = Vec::new();
@@ -47,7 +50,7 @@ impl Interaction<'_> {
                 tracing::debug!("the program reads no more keys");
             }
             if command.is_none() {
-                let ended = process.interact_with(self.terminal, |keys| {
+                let ended = process.interact_with(terminal, |keys| {
                     typed.append(keys);
                     command = escapes.take(&mut typed, keys);
                     match command {
@@ -61,7 +64,7 @@ impl Interaction<'_> {
                 }
             }
             if let Some(command) = command
-                && self.follow(command, &escapes, &process).await?
+                && self.follow(command, &escapes, &process.control).await?
             {
                 return Ok(Ending::Disconnected);
             }
@@ -69,11 +72,11 @@ impl Interaction<'_> {
     }
 
     /// Does what was asked for; true if that was to end the connection.
-    async fn follow(
+    pub(super) async fn follow(
         &mut self,
         command: Command,
         escapes: &Escapes,
-        process: &Process,
+        process: &ProcessControl,
     ) -> Result<bool, String> {
         let told = |letter: u8, text: &str| print_error(&format!("{}{text}\r\n", escapes.shown(letter)));
         match command {
@@ -103,6 +106,8 @@ impl Interaction<'_> {
                 told(b'I', "");
                 print_error(&self.information());
             }
+            Command::Louder => told(b'v', &format!(" [LogLevel {}]", log::turn(true))),
+            Command::Quieter => told(b'V', &format!(" [LogLevel {}]", log::turn(false))),
             Command::Background => told(b'&', " [not available: a program cannot be split while it runs]"),
             Command::Help => {
                 told(b'?', "");

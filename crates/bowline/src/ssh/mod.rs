@@ -14,6 +14,7 @@ mod escapes;
 mod forwards;
 mod guests;
 mod interactive;
+mod piped;
 mod query;
 mod session;
 mod stdio_forward;
@@ -136,31 +137,37 @@ impl Work {
         }
         let terminal = LocalTerminal::stdio()
             .ok()
-            .filter(|_| tty == Tty::Yes && !null_input);
+            .filter(|_| tty == Tty::Yes && !null_input)
+            .map(|terminal| {
+                terminal.keystroke_timing(plan.options.obscure_keystroke_timing.unwrap_or_default())
+            });
         let wanted = (tty == Tty::Yes).then(|| session::terminal(&plan.options, terminal.as_ref()));
         let guests = Guests::invite(plan, &client).await?;
         let process = session::start(plan, &client, command, wanted.transpose()?, &guests).await?;
         no_more_sessions(&client);
-        if let Some(terminal) = &terminal {
-            return self
-                .interact(&client, terminal, &mut forwards, guests, process)
-                .await;
-        }
-        let outputs = Outputs::take()?;
+        let seat = match &terminal {
+            Some(terminal) => Seat::Terminal(terminal),
+            None => Seat::Pipes(Outputs::take()?, null_input),
+        };
         self.let_go()?;
-        let knows_openssh = client.server_identification().contains("OpenSSH");
-        let status = session::attend(process, outputs, null_input, knows_openssh).await?;
+        let outputs = match seat {
+            Seat::Pipes(outputs, _) if tty != Tty::Yes => outputs,
+            seat => {
+                return self.interact(&client, seat, &mut forwards, guests, process).await;
+            }
+        };
+        let status = session::attend(process, outputs, null_input, knows_openssh(&client)).await?;
         forwards.drain().await;
         guests.drain().await;
         client.disconnect().await;
         Ok(session::exit_code(&status, plan.is_quiet()))
     }
 
-    /// With a person at our terminal.
+    /// With a terminal there, and a person at ours or a program in a person's place.
     async fn interact(
         &self,
         client: &Client,
-        terminal: &LocalTerminal,
+        seat: Seat<'_>,
         forwards: &mut Forwards,
         guests: Guests,
         process: Process,
@@ -169,10 +176,12 @@ impl Work {
         let mut interaction = Interaction {
             plan,
             client,
-            terminal,
             forwards,
         };
-        let ending = interaction.run(process).await?;
+        let ending = match seat {
+            Seat::Terminal(terminal) => interaction.run(terminal, process).await?,
+            Seat::Pipes(outputs, null_input) => interaction.run_piped(process, outputs, null_input).await?,
+        };
         if matches!(ending, Ending::Program(_)) {
             forwards.drain().await;
             guests.drain().await;
@@ -206,10 +215,24 @@ impl Work {
     }
 }
 
+/// Who uses a remote terminal.
+enum Seat<'a> {
+    /// Whoever sits at ours.
+    Terminal(&'a LocalTerminal),
+    /// Nobody: our standard streams are something else, and whether their input counts as empty.
+    Pipes(Outputs, bool),
+}
+
+/// Whether the server heeds the messages of OpenSSH's that nothing announces: those that stumble over unknown ones get
+/// none.
+fn knows_openssh(client: &Client) -> bool {
+    let software = client.server_identification();
+    ["OpenSSH", "Bowline"].iter().any(|name| software.contains(name))
+}
+
 /// Tells servers that know the request that whoever takes this connection over gets no further session with it.
 fn no_more_sessions(client: &Client) {
-    let software = client.server_identification();
-    if !["OpenSSH", "Bowline"].iter().any(|name| software.contains(name)) {
+    if !knows_openssh(client) {
         return;
     }
     if let Err(error) = client

@@ -107,10 +107,14 @@ impl Outputs {
             err: Out::start(stderr()).map_err(|error| format!("stderr: {error}"))?,
         })
     }
+
+    pub(super) fn parts(self) -> (Out, Out) {
+        (self.out, self.err)
+    }
 }
 
 /// Connects the remote program's streams with ours until it has ended and all it said is written. A server that
-/// `knows_openssh` can tell it that nobody reads its output any more.
+/// `knows_openssh`'s messages can tell it that nobody reads its output any more.
 pub(super) async fn attend(
     process: Process,
     outputs: Outputs,

@@ -1,7 +1,10 @@
 //! Values that are one of a few: terminals, sessions, address families, tunnels, the escape character.
 
+use std::time::Duration;
+
 use super::values::{ValueError, wrong, yes_no};
 use crate::connect::AddressFamily;
+use crate::terminal::KeystrokeTiming;
 
 /// `RequestTTY`: whether the remote program gets a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -120,6 +123,24 @@ pub fn escape_char(value: &str) -> Result<EscapeChar, ValueError> {
     }
 }
 
+/// The longest interval of `ObscureKeystrokeTiming`, in milliseconds.
+const MAX_KEYSTROKE_INTERVAL: u64 = 1000;
+
+pub(super) fn keystroke_timing(value: &str) -> Result<KeystrokeTiming, ValueError> {
+    match yes_no(value) {
+        Ok(true) => return Ok(KeystrokeTiming::default()),
+        Ok(false) => return Ok(KeystrokeTiming::AtOnce),
+        Err(_) => {}
+    }
+    let interval = value.strip_prefix("interval:").and_then(|text| text.parse().ok());
+    match interval {
+        Some(milliseconds @ 1..=MAX_KEYSTROKE_INTERVAL) => {
+            Ok(KeystrokeTiming::Every(Duration::from_millis(milliseconds)))
+        }
+        _ => Err(wrong(value, "yes, no, or interval: and 1 to 1000 milliseconds")),
+    }
+}
+
 pub(super) fn forward_agent(value: &str) -> Result<ForwardAgent, ValueError> {
     match yes_no(value) {
         Ok(true) => Ok(ForwardAgent::Yes),
@@ -192,6 +213,31 @@ mod tests {
         );
         assert_eq!(tunnel("yes"), Ok(Tunnel::PointToPoint));
         assert!(tunnel("tap").is_err());
+    }
+
+    #[test]
+    fn the_timing_of_keys_is_switched_or_an_interval() {
+        let every = |milliseconds| KeystrokeTiming::Every(Duration::from_millis(milliseconds));
+        for (word, expected) in [
+            ("yes", every(20)),
+            ("true", every(20)),
+            ("no", KeystrokeTiming::AtOnce),
+            ("interval:1", every(1)),
+            ("interval:1000", every(1000)),
+        ] {
+            assert_eq!(keystroke_timing(word), Ok(expected), "{word}");
+        }
+        for word in [
+            "",
+            "20",
+            "interval:",
+            "interval:0",
+            "interval:1001",
+            "interval:-1",
+            "interval:20ms",
+        ] {
+            assert!(keystroke_timing(word).is_err(), "{word}");
+        }
     }
 
     #[test]

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! A field in `[` and `]` is taken as it stands, so an IPv6 address may be one; a backslash takes the meaning of a colon
-//! behind it; a field with a slash is a path. `${NAME}` stands for a variable of the environment.
+//! behind it; a field with a slash is a path; a port may be the name of a service. `${NAME}` stands for a variable of the environment.
 
+use super::services::tcp_port;
 use super::values::{ValueError, wrong};
 use crate::tokio_driver::MAX_SOCKET_PATH_BYTES;
 
@@ -122,7 +123,7 @@ pub(super) fn permitted(words: &[String]) -> Result<PermitRemoteOpen, ValueError
             .unwrap_or(host);
         let port = match port {
             "*" => None,
-            number => Some(number.parse().ok().filter(|port: &u16| *port != 0)?),
+            number => Some(tcp_port(number).filter(|port| *port != 0)?),
         };
         Some((host.to_owned(), port))
     };
@@ -143,7 +144,7 @@ struct Field {
 
 impl Field {
     fn port(&self) -> Option<u16> {
-        self.text.parse().ok()
+        tcp_port(&self.text)
     }
 }
 
@@ -325,6 +326,22 @@ mod tests {
         ] {
             assert!(local(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn ports_may_be_names_of_services() {
+        let Some(ssh) = tcp_port("ssh") else {
+            return eprintln!("skipped: this machine has no list of services");
+        };
+        assert_eq!(ssh, 22);
+        let shown_as = |spec: Result<ForwardSpec, ValueError>| spec.map(|spec| shown(&spec)).unwrap();
+        assert_eq!(shown_as(local("8080:host:ssh")), "8080 -> host 22");
+        assert_eq!(shown_as(remote("ssh:host:ssh")), "22 -> host 22");
+        assert_eq!(shown_as(dynamic("*:ssh")), "<*> 22 -> socks");
+        assert_eq!(
+            permitted(&["host:ssh".to_owned()]),
+            Ok(PermitRemoteOpen::Only(vec![("host".to_owned(), Some(22))]))
+        );
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::choices::{
-    address_family, bind_mask, escape_char, forward_agent, request_tty, session_type, tunnel, tunnel_device,
+    address_family, bind_mask, escape_char, forward_agent, keystroke_timing, request_tty, session_type,
+    tunnel, tunnel_device,
 };
 use super::forwards::{self, ForwardSpec};
 use super::jump;
 use super::options::{Options, StrictHostKeyChecking};
+use super::services;
 use super::values::{
     ValueError, algorithms, log_level, rekey_limit, seconds, version_addendum, warn_weak_crypto, wrong,
     yes_no,
@@ -102,6 +104,9 @@ pub const KEYWORDS: &[(&str, Setter)] = &[
     }),
     ("NumberOfPasswordPrompts", |to, from| {
         first(&mut to.number_of_password_prompts, from, count)
+    }),
+    ("ObscureKeystrokeTiming", |to, from| {
+        first(&mut to.obscure_keystroke_timing, from, keystroke_timing)
     }),
     ("PasswordAuthentication", |to, from| {
         first(&mut to.password_authentication, from, yes_no)
@@ -249,9 +254,7 @@ fn preset(value: &str) -> Result<Preset, ValueError> {
 }
 
 fn port(value: &str) -> Result<u16, ValueError> {
-    value
-        .parse()
-        .ok()
+    services::tcp_port(value)
         .filter(|port| *port != 0)
         .ok_or_else(|| wrong(value, "a port from 1 to 65535"))
 }

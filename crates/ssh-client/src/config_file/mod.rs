@@ -13,6 +13,7 @@ mod forwards;
 mod jump;
 mod keywords;
 mod options;
+mod services;
 mod tokens;
 mod values;
 mod words;

@@ -12,6 +12,7 @@ use super::values::{LogLevel, RekeyLimit, ValueError};
 use super::words::{Line, SyntaxError};
 use crate::connect::AddressFamily;
 use crate::kex::Preset;
+use crate::terminal::KeystrokeTiming;
 
 /// `StrictHostKeyChecking`: what happens with a host key that is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,7 @@ pub struct Options {
     pub log_level: Option<LogLevel>,
     pub macs: Option<String>,
     pub number_of_password_prompts: Option<u32>,
+    pub obscure_keystroke_timing: Option<KeystrokeTiming>,
     pub password_authentication: Option<bool>,
     pub permit_remote_open: Option<PermitRemoteOpen>,
     pub port: Option<u16>,

@@ -25,7 +25,7 @@ use crate::channel::{self, Break, ChannelRequest, WindowChange};
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::{ExitStatus, Output};
-use crate::tokio_driver::{ChannelControl, ChannelReader, ChannelWriter};
+use crate::tokio_driver::{ChannelControl, ChannelReader, ChannelWriter, Handle};
 
 use exec::Program;
 
@@ -214,6 +214,10 @@ impl ProcessControl {
             }),
             _ => Ok(self.status.clone()),
         }
+    }
+
+    pub(crate) const fn handle(&self) -> &Handle {
+        self.client.handle()
     }
 
     pub(crate) fn address(&self) -> &Address {

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use super::keystrokes::Lane;
 use super::{Keyboard, LocalTerminal, SizeChanges};
 use crate::error::Error;
 use crate::output::ExitStatus;
@@ -28,7 +29,7 @@ pub enum Typed {
 
 impl Process {
     /// Joins the remote program and a local terminal until the program ends: the terminal is raw meanwhile, keys go
-    /// there, output comes here, changes of size are passed on. Afterwards, and when the future is dropped at any
+    /// there as [`LocalTerminal::keystroke_timing`] says, output comes here, changes of size are passed on. Afterwards, and when the future is dropped at any
     /// point, the terminal has its modes back. Needs tokio's I/O driver.
     ///
     /// # Errors
@@ -62,12 +63,16 @@ impl Process {
         // Without a remote terminal nothing echoes what is typed and no key has a meaning: the local one does that.
         let raw = told_size.as_ref().map(|_| terminal.raw()).transpose();
         let _raw = raw.map_err(failed("set the terminal to raw mode"))?;
-        if let Some(told) = told_size
+        if let Some(told) = &told_size
             && let Ok(size) = terminal.size()
-            && size != told
+            && size != *told
         {
             self.resize(size)?;
         }
+        // Only a remote terminal is typed at: without one, whole lines leave.
+        let handle = told_size.map(|_| self.control.handle().clone());
+        let lane = Lane::new(&mut self.stdin, terminal.timing, handle);
+        let lane = lane.map_err(failed("draw random times"))?;
         let Begun {
             keyboard,
             output,
@@ -80,7 +85,7 @@ impl Process {
             both.await.map(|_| ()).map_err(failed("write to the terminal"))
         };
         let typed = async {
-            let typed = type_on(&keyboard, &mut self.stdin, &mut keys).await;
+            let typed = type_on(&keyboard, lane, &mut keys).await;
             match typed.map_err(failed("read the terminal"))? {
                 ControlFlow::Break(()) => Ok::<_, Error>(None),
                 // The remote program has heard all there is to hear; its end is told by its output.
@@ -135,42 +140,37 @@ async fn show(from: &mut ChannelReader, mut to: tokio::fs::File) -> io::Result<(
 
 /// Everything that is typed, until the terminal ends, the program takes no more, or `keys` breaks off. Keys are read while
 /// others wait for the program: whoever wants to quit need not wait for one that takes nothing.
-async fn type_on(
+async fn type_on<W: AsyncWrite + Unpin>(
     keyboard: &Keyboard,
-    to: &mut (impl AsyncWrite + Unpin),
+    mut lane: Lane<'_, W>,
     keys: &mut impl FnMut(&mut Vec<u8>) -> Typed,
 ) -> io::Result<ControlFlow<()>> {
     let mut buffer = vec![0; KEYS_BYTES];
-    // Typed and not taken yet.
-    let mut waiting = Vec::new();
     loop {
         let count = tokio::select! {
-            taken = to.write(&waiting), if !waiting.is_empty() => {
-                let Ok(count @ 1..) = taken else {
+            goes_on = lane.step() => {
+                if !goes_on {
                     return Ok(ControlFlow::Continue(()));
-                };
-                waiting.drain(..count);
+                }
                 continue;
             }
-            count = keyboard.read(&mut buffer), if waiting.len() < KEYS_BYTES => count?,
+            count = keyboard.read(&mut buffer), if lane.waiting() < KEYS_BYTES => count?,
         };
         if count == 0 {
-            // A program that has ended does not need to hear that its input has, too.
-            if to.write_all(&waiting).await.is_ok() {
-                let _gone = to.shutdown().await;
-            }
+            lane.end().await;
             return Ok(ControlFlow::Continue(()));
         }
         let mut typed = buffer.get(..count).unwrap_or_default().to_vec();
         let then = keys(&mut typed);
         if then == Typed::Quit {
+            lane.forget();
             return Ok(ControlFlow::Break(()));
         }
-        waiting.append(&mut typed);
+        lane.push(&mut typed);
         if then == Typed::Leave {
-            return Ok(match to.write_all(&waiting).await {
-                Ok(()) => ControlFlow::Break(()),
-                Err(_ended) => ControlFlow::Continue(()),
+            return Ok(match lane.flush().await {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             });
         }
     }
@@ -202,6 +202,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+    use crate::terminal::KeystrokeTiming;
 
     /// What the program reads and how it ends, when `letters` are typed one after the other, the next one once the last
     /// was heard, and `~` and `.` have a meaning.
@@ -223,7 +224,8 @@ mod tests {
                 _ => Typed::Send,
             }
         };
-        let ended = type_on(&keyboard, &mut to, &mut keys).await.unwrap();
+        let lane = Lane::new(&mut to, KeystrokeTiming::AtOnce, None).unwrap();
+        let ended = type_on(&keyboard, lane, &mut keys).await.unwrap();
         drop(to);
         let mut taken = Vec::new();
         program.read_to_end(&mut taken).await.unwrap();

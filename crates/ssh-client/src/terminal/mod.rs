@@ -24,9 +24,11 @@
 
 mod interact;
 mod keyboard;
+mod keystrokes;
 
 pub use interact::Typed;
 pub(crate) use keyboard::Keyboard;
+pub use keystrokes::KeystrokeTiming;
 
 use std::fs::File;
 use std::io;
@@ -100,6 +102,7 @@ pub struct LocalTerminal {
     input: OwnedFd,
     output: OwnedFd,
     errors: OwnedFd,
+    timing: KeystrokeTiming,
 }
 
 impl LocalTerminal {
@@ -137,7 +140,16 @@ impl LocalTerminal {
             input,
             output,
             errors,
+            timing: KeystrokeTiming::default(),
         })
+    }
+
+    /// The same terminal, whose keys leave at other times than usual (every 20 milliseconds) when it
+    /// [interacts](crate::Process::interact) with a program that has a terminal.
+    #[must_use]
+    pub const fn keystroke_timing(mut self, timing: KeystrokeTiming) -> Self {
+        self.timing = timing;
+        self
     }
 
     /// What a remote program is to be given so that it finds the same terminal: `TERM`, the size, the modes. Ask before

@@ -12,6 +12,7 @@ mod dead_peers;
 mod displays;
 mod farewells;
 mod forwards;
+mod keystrokes;
 mod known_hosts;
 mod learning;
 mod opening;

@@ -170,20 +170,31 @@ enum Either {
 impl Peer {
     /// Our own server.
     pub fn own() -> Self {
+        Self::own_with(&[])
+    }
+
+    /// Our own server, with these words before the usual ones.
+    pub fn own_with(words: &[&str]) -> Self {
         Self {
             name: "bowline sshd",
-            server: Either::Own(Sshd::start(&[])),
+            server: Either::Own(Sshd::start(words)),
         }
     }
 
     /// Every server there is on this machine.
     pub fn all() -> Vec<Self> {
-        let sshd = peers::need("sshd").map(|sshd| Server::start(&sshd, "AcceptEnv LC_*"));
+        Self::all_with("AcceptEnv LC_*", &[])
+    }
+
+    /// Every server there is on this machine, with these lines in OpenSSH's settings, and these words before our own
+    /// server's.
+    pub fn all_with(lines: &str, words: &[&str]) -> Vec<Self> {
+        let sshd = peers::need("sshd").map(|sshd| Server::start(&sshd, lines));
         let openssh = sshd.map(|server| Self {
             name: "OpenSSH's sshd",
             server: Either::OpenSsh(server),
         });
-        [Self::own()].into_iter().chain(openssh).collect()
+        [Self::own_with(words)].into_iter().chain(openssh).collect()
     }
 
     pub fn port(&self) -> u16 {

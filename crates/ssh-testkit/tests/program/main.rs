@@ -5,6 +5,7 @@
 //!  tmux     bowline ssh in a person's terminal: an editor, a resize, escape characters
 //!  route    bowline ssh -J, ProxyCommand, -b
 //!  guests   bowline ssh -A, -X, -Y
+//!  display   -X and -Y with a real display, and programs that draw on it
 //!  forwards   bowline ssh -L, -R, -D
 //!  session, stdio_forward   bowline ssh: variables, terminals, the background, -W
 //!  sftp     bowline sftp ──▶ OpenSSH's sshd, bowline sshd
@@ -37,6 +38,7 @@ mod bowline;
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod bulk;
 mod dheat;
+mod display;
 #[path = "../interop/echo.rs"]
 mod echo;
 mod errors;

@@ -1,10 +1,10 @@
 //! What `bowline ssh` asks of a session: variables, a terminal or none, no session at all, the background.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use ssh_testkit::running::run;
+use ssh_testkit::running::{run, run_with};
 
 use crate::algorithms::{into, openssh};
 use crate::bowline::{Peer, wait_until};
@@ -53,6 +53,64 @@ fn a_terminal_that_is_not_there_is_told() {
             let finished = run(peer.client("ssh", options).args(command)).with_code(0);
             assert_eq!(finished.stderr_text(), expected, "{}: {options:?}", peer.name);
         }
+    }
+}
+
+#[test]
+fn what_a_program_writes_counts_as_typed_where_a_terminal_is_forced() {
+    for peer in Peer::all() {
+        let client = |options: &[&str]| {
+            let mut line = peer.client("ssh", options);
+            line.arg("cat");
+            line
+        };
+        // Read before anything of it is sent: nobody there need wait for the words to this program.
+        let finished = run_with(&mut client(&["-tt"]), "~v~v~V~#~?~&~C~.").with_code(255);
+        let told = finished.stderr_text();
+        for words in [
+            "~v [LogLevel VERBOSE]\r\n~v [LogLevel DEBUG1]\r\n",
+            "~V [LogLevel VERBOSE]\r\n",
+            "~#\r\nNothing is forwarded.\r\n",
+            "~?\r\nAt the beginning of a line:\r\n",
+            "  ~V   tell less (LogLevel)\r\n",
+            "~& [not available",
+            "commandline disabled\r\n",
+            "~.\r\nConnection to 127.0.0.1 closed.\r\n",
+        ] {
+            assert!(told.contains(words), "{}: {words:?}: {finished}", peer.name);
+        }
+        // To a program there it is text, up to the key that ends the input of a terminal.
+        let finished = run_with(&mut client(&["-tt", "-e", "none"]), "~.\n\x04").with_code(0);
+        assert!(finished.stdout_text().contains("~.\r\n"), "{finished}");
+        assert_eq!(finished.stderr_text(), "Connection to 127.0.0.1 closed.\r\n");
+        let finished = run_with(&mut client(&["-T"]), "~.\n").with_code(0);
+        assert_eq!(
+            (finished.stdout_text().as_str(), finished.stderr_text().as_str()),
+            ("~.\n", "")
+        );
+    }
+}
+
+#[test]
+fn a_program_that_nobody_hears_any_more_is_told_and_its_command_goes_on() {
+    for peer in Peer::all() {
+        let mark = peer.file("went on");
+        let mut line = peer.client("ssh", &[]);
+        let mut child = line
+            .arg(format!("yes; echo over > '{mark}'"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut first)
+            .unwrap();
+        assert_eq!(first, "y\n");
+        assert!(child.wait().unwrap().code().is_some());
+        wait_until(&format!("{}: the command does not go on", peer.name), || {
+            fs::read_to_string(&mark).is_ok_and(|text| text == "over\n")
+        });
     }
 }
 

@@ -223,6 +223,11 @@ fn escape_characters_are_for_this_program() {
         screen.wait("At the beginning of a line:");
         screen.wait("~^Z");
         screen.clear();
+        screen.keys("~v");
+        screen.wait("~v [LogLevel DEBUG2]");
+        screen.keys("~V");
+        screen.wait("~V [LogLevel DEBUG1]");
+        screen.clear();
         screen.keys("~I");
         screen.wait("server: 127.0.0.1");
         screen.wait("received with");
@@ -262,6 +267,33 @@ fn escape_characters_are_for_this_program() {
         ));
         screen.wait("done=0");
         assert_eq!(saved(&screen.file("before")), saved(&screen.file("after")));
+    }
+}
+
+#[test]
+fn keys_leave_at_regular_times_unless_told_otherwise() {
+    // OpenSSH's server answers pings from 9.5 on, ours does in any case.
+    let peer = Peer::own();
+    for (timing, expected) in [("yes", "every 20ms"), ("interval:30", "every 30ms"), ("no", "")] {
+        let Some(screen) = Screen::start() else { return };
+        let log = screen.file("log");
+        let told = format!("ObscureKeystrokeTiming={timing}");
+        log_in(
+            &screen,
+            &peer,
+            &["-vvv", "-E", log.to_str().unwrap(), "-o", &told],
+        );
+        screen.line("echo sum=$((20+3))");
+        screen.wait("sum=23");
+        screen.line("exit");
+        screen.wait("Connection to 127.0.0.1 closed.");
+        let said = saved(&log);
+        assert_eq!(
+            said.contains("keys leave"),
+            !expected.is_empty(),
+            "{timing}: {said}"
+        );
+        assert!(said.contains(expected), "{timing}: {said}");
     }
 }
 

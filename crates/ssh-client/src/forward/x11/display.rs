@@ -1,19 +1,13 @@
 //! A display of this side: where it is, and its own cookie.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
 
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::cookies::{COOKIE_BYTES, PROTOCOL};
+use super::cookies::COOKIE_BYTES;
 use crate::address::Address;
-
-/// How long `xauth` may take.
-const XAUTH_TIME: Duration = Duration::from_secs(10);
 
 /// Where displays are: TCP ports from here on, and Unix sockets of this name.
 const FIRST_PORT: u16 = 6_000;
@@ -22,7 +16,7 @@ const SOCKETS: &str = "/tmp/.X11-unix/X";
 /// A display of this side.
 #[derive(Clone)]
 pub struct X11Display {
-    name: String,
+    pub(super) name: String,
     pub(super) place: Place,
     pub(super) screen: u32,
     pub(super) cookie: Option<Zeroizing<Vec<u8>>>,
@@ -53,7 +47,7 @@ pub enum X11Error {
         /// How many it has.
         bytes: usize,
     },
-    /// `xauth` could not be asked for the display's cookie.
+    /// `xauth` could not be asked for the display's cookie, or the display makes none for programs it does not trust.
     #[error("{program}: {source}")]
     Xauth {
         /// What was run.
@@ -108,38 +102,6 @@ impl X11Display {
         Self::new(&name)?.ask_xauth("xauth").await
     }
 
-    /// The same display with the cookie that the program `xauth` has for it, if any (`XAuthLocation` of
-    /// `ssh_config(5)`).
-    ///
-    /// # Errors
-    /// [`X11Error::Xauth`]: the program cannot be run, or takes too long.
-    pub async fn ask_xauth(mut self, xauth: impl Into<OsString>) -> Result<Self, X11Error> {
-        let xauth = xauth.into();
-        let failed = |source| X11Error::Xauth {
-            program: xauth.to_string_lossy().into_owned(),
-            source,
-        };
-        // Cookies of this machine's displays stand under `unix`, wherever they are reached.
-        let name = match (&self.place, self.name.split_once(':')) {
-            (Place::Socket(_), Some(("", rest))) => format!("unix:{rest}"),
-            (_, Some(("localhost", rest))) => format!("unix:{rest}"),
-            _ => self.name.clone(),
-        };
-        let asked = tokio::process::Command::new(&xauth)
-            .args(["list", &name])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let listed = match tokio::time::timeout(XAUTH_TIME, asked).await {
-            Ok(listed) => listed.map_err(failed)?,
-            Err(_elapsed) => return Err(failed(io::ErrorKind::TimedOut.into())),
-        };
-        let text = Zeroizing::new(listed.stdout);
-        self.cookie = find_cookie(&String::from_utf8_lossy(&text));
-        Ok(self)
-    }
-
     /// The display's own cookie (MIT-MAGIC-COOKIE-1).
     ///
     /// # Errors
@@ -163,26 +125,6 @@ impl std::fmt::Debug for X11Display {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "X11Display({})", self.name)
     }
-}
-
-/// The first cookie in what `xauth list` says: `host/unix:0  MIT-MAGIC-COOKIE-1  hexadecimal`.
-fn find_cookie(listed: &str) -> Option<Zeroizing<Vec<u8>>> {
-    listed.lines().find_map(|line| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        let protocol = words.next()?;
-        let cookie = words.next().and_then(from_hex)?;
-        (protocol == PROTOCOL && cookie.len() == COOKIE_BYTES).then_some(cookie)
-    })
-}
-
-fn from_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(COOKIE_BYTES));
-    for pair in text.as_bytes().chunks(2) {
-        let [high, low] = *pair else { return None };
-        let (high, low) = (char::from(high).to_digit(16)?, char::from(low).to_digit(16)?);
-        bytes.push(u8::try_from(high << 4 | low).ok()?);
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
@@ -224,27 +166,6 @@ mod tests {
                 matches!(X11Display::new(name), Err(X11Error::BadDisplay { .. })),
                 "{name:?}"
             );
-        }
-    }
-
-    #[test]
-    fn the_cookie_is_found_in_what_xauth_lists() {
-        let listed = "me/unix:0  XDM-AUTHORIZATION-1  00112233445566778899aabbccddeeff\n\
-                      me/unix:0  MIT-MAGIC-COOKIE-1  short\n\
-                      me/unix:0  MIT-MAGIC-COOKIE-1  00112233445566778899aabbccddeefF\n";
-        let cookie = find_cookie(listed).unwrap();
-        let expected = [
-            0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
-        ];
-        assert_eq!(*cookie, expected);
-        for nothing in [
-            "",
-            "me/unix:0",
-            "me/unix:0 MIT-MAGIC-COOKIE-1",
-            "x MIT-MAGIC-COOKIE-1 zz",
-            "x MIT-MAGIC-COOKIE-1 0",
-        ] {
-            assert!(find_cookie(nothing).is_none(), "{nothing:?}");
         }
     }
 }

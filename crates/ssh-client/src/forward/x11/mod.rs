@@ -15,6 +15,7 @@
 mod cookies;
 mod display;
 mod setup;
+mod xauth;
 
 use std::io;
 use std::sync::Arc;
