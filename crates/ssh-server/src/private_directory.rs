@@ -94,7 +94,7 @@ mod tests {
         assert!(target.exists() && !link.exists());
         // And bits that are missing come back.
         let own = PrivateDirectory(target.clone());
-        fs::set_permissions(&target, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&target, Permissions::from_mode(0o0)).unwrap();
         own.give_to_its_user().unwrap();
         assert_eq!(mode(), 0o700);
     }
