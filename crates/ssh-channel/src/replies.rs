@@ -25,6 +25,11 @@ impl<Answer> RepliesDue<Answer> {
         self.queue.len()
     }
 
+    /// An idle queue holds no room.
+    pub(crate) fn rest(&mut self) {
+        self.queue.shrink_to_fit();
+    }
+
     /// A request wants a reply: the number by which it is answered.
     pub(crate) fn expect(&mut self) -> u64 {
         let number = self

@@ -29,7 +29,8 @@ impl fmt::Display for ChannelId {
 /// All channels that are not both closed and read to the end.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    channels: BTreeMap<u32, Channel>,
+    /// Boxed: the tree has room for eleven in its smallest node, and most connections have one channel.
+    channels: BTreeMap<u32, Box<Channel>>,
     next: u32,
 }
 
@@ -48,18 +49,18 @@ impl Table {
         }
         let number = self.next;
         self.next = self.next.wrapping_add(1);
-        self.channels.insert(number, channel);
+        self.channels.insert(number, Box::new(channel));
         ChannelId(number)
     }
 
     /// The channel.
     pub(crate) fn get(&self, id: ChannelId) -> Option<&Channel> {
-        self.channels.get(&id.0)
+        self.channels.get(&id.0).map(AsRef::as_ref)
     }
 
     /// The channel, to change it.
     pub(crate) fn get_mut(&mut self, id: ChannelId) -> Option<&mut Channel> {
-        self.channels.get_mut(&id.0)
+        self.channels.get_mut(&id.0).map(AsMut::as_mut)
     }
 
     /// The channel a message of the peer's names.
@@ -68,7 +69,7 @@ impl Table {
         id: ChannelId,
         message: &'static str,
     ) -> Result<&mut Channel, Misbehaviour> {
-        self.channels.get_mut(&id.0).ok_or(Misbehaviour::UnknownChannel {
+        self.get_mut(id).ok_or(Misbehaviour::UnknownChannel {
             message,
             channel: id.0,
         })
@@ -76,7 +77,7 @@ impl Table {
 
     /// Lets go of the channel.
     pub(crate) fn remove(&mut self, id: ChannelId) -> Option<Channel> {
-        self.channels.remove(&id.0)
+        self.channels.remove(&id.0).map(|channel| *channel)
     }
 }
 

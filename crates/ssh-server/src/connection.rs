@@ -38,20 +38,20 @@ pub(crate) struct Shared<A> {
 }
 
 /// A connection whose end the application is still to hear of: it does, whatever becomes of the task that serves it.
-struct Lost<A: Application> {
+struct Lost<'a, A: Application> {
     application: Option<Arc<A>>,
-    peer: Peer,
+    peer: &'a Peer,
 }
 
-impl<A: Application> Lost<A> {
+impl<A: Application> Lost<'_, A> {
     fn tell(&mut self, why: Option<&Error>) {
         if let Some(application) = self.application.take() {
-            application.connection_lost(&self.peer, why);
+            application.connection_lost(self.peer, why);
         }
     }
 }
 
-impl<A: Application> Drop for Lost<A> {
+impl<A: Application> Drop for Lost<'_, A> {
     fn drop(&mut self) {
         self.tell(None);
     }
@@ -74,7 +74,7 @@ impl<A: Application> Shared<A> {
     pub(crate) async fn serve<S>(
         self: Arc<Self>,
         stream: S,
-        peer: Peer,
+        peer: &Peer,
         admission: Option<Admission>,
         stage: watch::Receiver<Stage>,
     ) -> Result<(), Error>
@@ -87,7 +87,7 @@ impl<A: Application> Shared<A> {
             let begin = Instant::now();
             let deadline = begin.checked_add(self.grace()).unwrap_or(begin);
             let admitted = tokio::select! {
-                admitted = timeout_at(deadline, self.application.connection_made(&peer)) => admitted,
+                admitted = timeout_at(deadline, self.application.connection_made(peer)) => admitted,
                 () = closing(&mut stage) => return Ok(()),
             };
             match admitted {
@@ -96,11 +96,11 @@ impl<A: Application> Shared<A> {
                     tracing::info!(%peer, "turned away by the application");
                     return Ok(());
                 }
-                Err(_elapsed) => return Err(self.grace_over(&peer, Phase::Admission)),
+                Err(_elapsed) => return Err(self.grace_over(peer, Phase::Admission)),
             }
             let mut lost = Lost {
                 application: Some(Arc::clone(&self.application)),
-                peer: peer.clone(),
+                peer,
             };
             let served = self.attend(stream, peer, admission, deadline, stage).await;
             lost.tell(served.as_ref().err());
@@ -112,7 +112,7 @@ impl<A: Application> Shared<A> {
     async fn attend<S>(
         self: Arc<Self>,
         mut stream: S,
-        peer: Peer,
+        peer: &Peer,
         admission: Option<Admission>,
         deadline: Instant,
         mut stage: watch::Receiver<Stage>,
@@ -123,20 +123,24 @@ impl<A: Application> Shared<A> {
         let welcomed = tokio::select! {
             // In a place of its own, which is given back: what a login needs is much more than what an idle
             // connection should hold.
-            welcomed = Box::pin(self.welcome(&mut stream, &peer, deadline)) => welcomed,
+            welcomed = Box::pin(self.welcome(&mut stream, peer, deadline)) => welcomed,
             // Whoever has not logged in yet has nothing to lose.
             () = closing(&mut stage) => return Ok(()),
         };
         drop(admission);
         let (session, login) = welcomed?;
         let connection = Connection::new(session, self.config.channels());
-        let (handle, driver) = tokio_driver::start(connection, stream, self.config.driver());
-        let mut guests = Guests::new(self, login, handle.clone());
-        // In a place of its own too: who has not logged in has no use for it, and strangers are many.
-        Box::pin(async { tokio::join!(driver, guests.attend(&mut stage)) }).await;
+        let (handle, guests) = {
+            let (handle, mut driver) = tokio_driver::start(connection, stream, self.config.driver());
+            let mut guests = Guests::new(self, login, handle.clone());
+            // In a place of its own too: who has not logged in has no use for it, and strangers are many. The driver is
+            // only lent: what a future is given it keeps a second time while it waits.
+            Box::pin(async { tokio::join!(&mut driver, guests.attend(&mut stage)) }).await;
+            (handle, guests)
+        };
         let why = handle.closed().await;
         drop(handle);
-        guests.see_off(&peer).await;
+        guests.see_off(peer).await;
         match &*why {
             tokio_driver::Error::Closed | tokio_driver::Error::PeerClosed => Ok(()),
             tokio_driver::Error::Below(error) if is_goodbye(error) => Ok(()),

@@ -114,13 +114,13 @@ impl<A: Application> Guests<A> {
         let started = session.started();
         let task = async move {
             let (_place, _running, _extras) = (place, running, extras);
-            let served = visit.shared.application.session(session);
+            let mut served = std::pin::pin!(visit.shared.application.session(session));
             let limits = &visit.shared.limits.channel_timeouts;
             if limits.is_empty() {
                 return served.await;
             }
-            let idle = timeouts::session(limits, &watch, &started);
-            let mut served = std::pin::pin!(served);
+            // In a place of its own: most servers have no such limits.
+            let idle = Box::pin(timeouts::session(limits, &watch, &started));
             tokio::select! {
                 () = &mut served => return,
                 () = idle => watch.close(),

@@ -199,7 +199,7 @@ impl<A: Application> Server<A> {
     {
         let (_open, stage) = watch::channel(Stage::Open);
         let shared = Arc::clone(&self.current().shared);
-        shared.serve(stream, peer, None, stage).await
+        shared.serve(stream, &peer, None, stage).await
     }
 
     /// The application.
@@ -361,7 +361,7 @@ impl<A: Application> Reception<A> {
         self.tasks.spawn(async move {
             let _counted = counted;
             tracing::debug!(%peer, "connected");
-            match shared.serve(stream, peer.clone(), Some(admission), stage).await {
+            match shared.serve(stream, &peer, Some(admission), stage).await {
                 Ok(()) => tracing::info!(%peer, "disconnected"),
                 Err(error) => tracing::info!(%peer, %error, "connection over"),
             }

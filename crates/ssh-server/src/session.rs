@@ -167,8 +167,9 @@ impl Session {
         loop {
             let reply = self.channel.next_request().await?;
             match reply.request().clone() {
-                ChannelRequest::AuthAgentReq => self.lead_to_agent(reply).await,
-                ChannelRequest::X11Req(wanted) => self.make_display(&wanted, reply).await,
+                // Rare, and in a place of their own: every session waits in here, and would hold room for them.
+                ChannelRequest::AuthAgentReq => Box::pin(self.lead_to_agent(reply)).await,
+                ChannelRequest::X11Req(wanted) => Box::pin(self.make_display(&wanted, reply)).await,
                 _ => {
                     if let Some(request) = self.request(reply) {
                         return Some(request);

@@ -1,6 +1,6 @@
 //! What channels cost: 8 KiB at most for an idle one with everything above it, both handles and tasks' places included,
-//! and for a stalled one the window that was granted and 64 KiB (promises 28 and 29). A test program of its own, because it
-//! counts every allocation.
+//! for a stalled one the window that was granted and 64 KiB (promises 28 and 29), and nothing for those that are closed
+//! (P-11). A test program of its own, because it counts every allocation.
 
 #![allow(
     clippy::unwrap_used,
@@ -76,7 +76,7 @@ impl Both {
     }
 
     /// Each channel carries this both ways.
-    fn talk(&self, channels: &mut [(Channel, Channel)], data: &[u8]) {
+    fn echo(&self, channels: &mut [(Channel, Channel)], data: &[u8]) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         self.runtime.block_on(async {
             for (ours, theirs) in channels {
@@ -87,9 +87,19 @@ impl Both {
                 let (wrote, read) = tokio::join!(theirs.write_all(data), ours.read_exact(&mut heard));
                 wrote.and(read).unwrap();
             }
-            // Until nothing moves any more, and blocks have gone back.
-            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         });
+    }
+
+    /// Until nothing moves any more, and blocks have gone back.
+    fn rest(&self) {
+        self.runtime
+            .block_on(async { tokio::time::sleep(Duration::from_secs(3)).await });
+    }
+
+    /// The same, and a rest.
+    fn talk(&self, channels: &mut [(Channel, Channel)], data: &[u8]) {
+        self.echo(channels, data);
+        self.rest();
     }
 }
 
@@ -117,6 +127,39 @@ fn an_idle_channel_keeps_less_than_8_kib_at_each_end() {
     });
     let back = -used.bytes_current / 1_000;
     assert!(back >= (each + more) / 2, "{back} of {each} and {more} came back");
+}
+
+/// Channels opened, used once and closed on one connection, and how many of them at a time (P-11).
+const IN_TURN: usize = 10_000;
+const AT_A_TIME: usize = 256;
+
+/// What they may leave behind, both ends together: nothing that grows with their number.
+const LEFT_BYTES: i64 = 4 * 1024;
+
+#[test]
+fn ten_thousand_channels_leave_nothing_behind() {
+    let both = Both::start(&Setup::default());
+    let turns = |count: usize| {
+        let mut done = 0;
+        while done < count {
+            let mut some = both.open(AT_A_TIME.min(count - done));
+            both.echo(&mut some, b"a word");
+            done += some.len();
+        }
+        // The closes of all before it have been read when this one is open, and its own soon.
+        drop(both.open(1));
+        both.rest();
+    };
+    // Tables grow once to hold as many as there are at a time.
+    turns(2 * AT_A_TIME);
+    let used = measure(|| turns(IN_TURN));
+    println!("{} bytes are left of {IN_TURN} channels", used.bytes_current);
+    assert!(used.count_total > 10_000, "they are counted");
+    assert!(
+        used.bytes_current.abs() <= LEFT_BYTES,
+        "{} bytes are left",
+        used.bytes_current
+    );
 }
 
 /// An open channel of the machines alone.

@@ -1,11 +1,14 @@
 //! The blocks that the socket is read into, used in turn.
 //!
 //! ```text
-//!  quiet ──a read fills the small block──▶ bulk ──nothing came for a while──▶ quiet (no block is held)
+//!    ┌──────────a read brought something──────────┐
+//!    ▼                                            │
+//!  quiet ──a read fills the small block──▶ bulk   │
+//!    └─────nothing came for a while─────────┴──▶ rest (the smallest block is held)
 //! ```
 //!
 //! Opened packets are slices of the block they arrived in. A block is used again when all of its slices are gone;
-//! until then another one is filled. A connection without traffic holds a small block only.
+//! until then another one is filled. A connection without traffic holds the smallest block only.
 
 use crate::wire::bytes::BytesMut;
 
@@ -22,6 +25,13 @@ const QUIET_BYTES: usize = 4 * 1024;
 /// The least that a read may ask for while little comes in.
 const QUIET_READ_BYTES: usize = 1024;
 
+/// Bytes of a block while nothing comes in: a key press or the question whether this side is still alive, so that nothing
+/// larger is made for those. There are servers with ten thousand connections of which a hundred say something.
+const REST_BYTES: usize = 256;
+
+/// The least that the first read after a rest may ask for.
+const REST_READ_BYTES: usize = 128;
+
 /// Blocks are made in multiples of this, so that one message which is a little longer than the others does not make all
 /// that are kept useless.
 const BLOCK_STEP_BYTES: usize = 16 * 1024;
@@ -30,12 +40,21 @@ const BLOCK_STEP_BYTES: usize = 16 * 1024;
 /// pages the system has to clear. More may exist while readers are slow: the windows bound them.
 const KEPT: usize = 32;
 
+/// What is expected to come in.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    #[default]
+    Quiet,
+    Bulk,
+    Rest,
+}
+
 /// Which block is next.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     /// All of `size` bytes; the last one was filled last.
     kept: Vec<BytesMut>,
-    bulk: bool,
+    pace: Pace,
     /// Bytes of a block of bulk data: grows with what has to stand in one piece.
     size: usize,
     /// Bytes of the block that is being filled.
@@ -45,9 +64,10 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Sees to it that `block`, which may hold the beginning of a packet, has room for a read.
     pub(crate) fn make_room(&mut self, block: &mut BytesMut) {
-        let (block_bytes, read_bytes) = match self.bulk {
-            true => (BULK_BYTES, BULK_READ_BYTES),
-            false => (QUIET_BYTES, QUIET_READ_BYTES),
+        let (block_bytes, read_bytes) = match self.pace {
+            Pace::Bulk => (BULK_BYTES, BULK_READ_BYTES),
+            Pace::Quiet => (QUIET_BYTES, QUIET_READ_BYTES),
+            Pace::Rest => (REST_BYTES, REST_READ_BYTES),
         };
         let room = block.capacity().saturating_sub(block.len());
         if room >= read_bytes && !(block.is_empty() && room < block_bytes) {
@@ -66,34 +86,39 @@ impl Blocks {
         let mut used = std::mem::replace(block, next);
         used.clear();
         // A block of another size could never be used again, and would hide those that can.
-        if self.bulk && filled == self.size && self.kept.len() < KEPT {
+        if self.pace == Pace::Bulk && filled == self.size && self.kept.len() < KEPT {
             self.kept.push(used);
         }
     }
 
     /// A read of `room` bytes brought `count`: decides which kind of block is next.
     pub(crate) fn filled(&mut self, count: usize, room: usize) {
-        if count == room {
-            self.bulk = true;
-        }
+        self.pace = match self.pace {
+            Pace::Rest => Pace::Quiet,
+            Pace::Quiet if count == room => Pace::Bulk,
+            pace => pace,
+        };
     }
 
     /// Nothing moved for a while: gives the memory back.
     pub(crate) fn rest(&mut self, block: &mut BytesMut) {
-        *self = Self::default();
-        if block.capacity() > QUIET_BYTES {
+        *self = Self {
+            pace: Pace::Rest,
+            ..Self::default()
+        };
+        if block.capacity() > REST_BYTES {
             *block = BytesMut::from(&block[..]);
         }
     }
 
-    /// Whether more memory is held than a quiet connection needs.
-    pub(crate) const fn is_bulk(&self) -> bool {
-        self.bulk
+    /// Whether no more memory is held than a connection needs that says nothing.
+    pub(crate) const fn is_at_rest(&self) -> bool {
+        matches!(self.pace, Pace::Rest)
     }
 
     fn next_block(&mut self, bytes: usize) -> BytesMut {
         self.filling = bytes;
-        if !self.bulk {
+        if self.pace != Pace::Bulk {
             return BytesMut::with_capacity(bytes);
         }
         if bytes > self.size {
@@ -133,16 +158,35 @@ mod tests {
         let first = fill(&mut blocks, &mut block);
         assert!(first.len() <= QUIET_BYTES);
         drop(first);
-        assert!(blocks.is_bulk());
+        assert_eq!(blocks.pace, Pace::Bulk);
         assert!(fill(&mut blocks, &mut block).len() >= BULK_READ_BYTES);
         blocks.rest(&mut block);
-        assert!(block.capacity() <= QUIET_BYTES && !blocks.is_bulk());
+        assert!(block.capacity() <= REST_BYTES && blocks.is_at_rest());
+    }
+
+    #[test]
+    fn a_rest_ends_with_the_first_read_and_costs_a_partial_packet_nothing() {
+        let mut blocks = Blocks::default();
+        let mut block = BytesMut::new();
+        blocks.make_room(&mut block);
+        block.extend_from_slice(b"the first half");
+        blocks.rest(&mut block);
+        blocks.make_room(&mut block);
+        assert_eq!(&block[..], b"the first half");
+        let room = block.capacity() - block.len();
+        assert!((REST_READ_BYTES..=REST_BYTES).contains(&room), "{room} bytes");
+        block.resize(block.capacity(), 7);
+        blocks.filled(room, room);
+        assert!(!blocks.is_at_rest());
+        blocks.make_room(&mut block);
+        assert!(block.starts_with(b"the first half"));
+        assert!(block.capacity() - block.len() >= QUIET_READ_BYTES);
     }
 
     #[test]
     fn blocks_are_used_again_when_their_slices_are_gone() {
         let mut blocks = Blocks {
-            bulk: true,
+            pace: Pace::Bulk,
             ..Blocks::default()
         };
         let mut block = BytesMut::new();
@@ -178,7 +222,7 @@ mod tests {
     #[test]
     fn the_beginning_of_a_packet_moves_along() {
         let mut blocks = Blocks {
-            bulk: true,
+            pace: Pace::Bulk,
             ..Blocks::default()
         };
         let mut block = BytesMut::new();

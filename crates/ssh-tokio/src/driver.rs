@@ -61,7 +61,7 @@ const LOOKS: u32 = 50;
 /// How long a clean goodbye may take to leave.
 const CLEAN_FAREWELL: Duration = Duration::from_secs(3);
 
-/// After this long without anything moving the large buffers are given back.
+/// After this long without anything moving the buffers are given back.
 const REST_AFTER: Duration = Duration::from_secs(1);
 
 /// What an idle connection may keep for writing, in bytes.
@@ -288,9 +288,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
         }
     }
 
-    /// An idle connection holds no bulk buffer.
+    /// An idle connection holds next to nothing.
     fn rest(&mut self, state: &mut State) {
         self.spacious = false;
+        state.rest();
         self.blocks.rest(state.connection.read_buffer());
         for buffer in [&mut self.outgoing, state.connection.transmit()] {
             if buffer.is_empty() {
@@ -406,9 +407,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
         true
     }
 
-    /// When the large buffers are to be given back.
+    /// When the buffers are to be given back.
     fn rest_due(&self) -> Option<Instant> {
-        (self.blocks.is_bulk() || self.spacious)
+        (!self.blocks.is_at_rest() || self.spacious)
             .then(|| self.moved.checked_add(REST_AFTER))
             .flatten()
     }

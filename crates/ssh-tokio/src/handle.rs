@@ -59,7 +59,7 @@ impl Handle {
         let open = |state: &mut State| {
             state.alive()?;
             let id = state.connection.open(kind.clone())?;
-            state.slots.insert(id, Slot::new(Phase::Opening));
+            state.slots.insert(id, Box::new(Slot::new(Phase::Opening)));
             Ok(id)
         };
         let id = self.shared().ask(open).await?;
@@ -350,7 +350,7 @@ impl IncomingOpen {
         let id = self.alive.shared.with(|state| {
             state.alive()?;
             let id = state.connection.accept(opening);
-            state.slots.insert(id, Slot::new(Phase::Open));
+            state.slots.insert(id, Box::new(Slot::new(Phase::Open)));
             Ok::<_, ChannelError>(id)
         })?;
         Ok(Channel::new(id, Arc::clone(&self.alive)))

@@ -42,7 +42,8 @@ pub(crate) struct Shared {
 /// What lies behind the lock.
 pub(crate) struct State {
     pub(crate) connection: Connection,
-    pub(crate) slots: HashMap<ChannelId, Slot>,
+    /// Boxed: the smallest table has room for four, and most connections have one channel.
+    pub(crate) slots: HashMap<ChannelId, Box<Slot>>,
     pub(crate) driver: DriverSeat,
     pub(crate) incoming: VecDeque<Arrival>,
     /// Most entries of `incoming`; what comes beyond is refused at once.
@@ -378,6 +379,18 @@ impl State {
             }
         }
         slot.wakers.reader(stream).take()
+    }
+
+    /// Nothing moved for a while: queues in which nothing waits hold no room for it.
+    pub(crate) fn rest(&mut self) {
+        self.connection.rest();
+        self.incoming.shrink_to_fit();
+        self.global_replies.shrink_to_fit();
+        self.pings.shrink_to_fit();
+        for slot in self.slots.values_mut() {
+            slot.requests.shrink_to_fit();
+            slot.replies.shrink_to_fit();
+        }
     }
 
     /// The last handle of the channel is gone.
