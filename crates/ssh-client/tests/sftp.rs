@@ -302,6 +302,23 @@ async fn a_thousand_files_are_listed_and_many_calls_run_at_once() {
     }
     let names = sftp.read_dir(remote(&directory)).await.unwrap();
     assert_eq!(names.len(), 1_000);
+    // One by one, by somebody who asks many times before an answer comes.
+    let mut listing = sftp.open_dir(remote(&directory)).await.unwrap();
+    let mut one_by_one = Vec::new();
+    let instant = std::time::Duration::from_nanos(1);
+    loop {
+        match tokio::time::timeout(instant, listing.next()).await {
+            Err(_elapsed) => {}
+            Ok(Ok(Some(name))) => one_by_one.push(name),
+            Ok(end) => break assert!(end.unwrap().is_none()),
+        }
+    }
+    assert!(listing.next().await.unwrap().is_none(), "the end stays the end");
+    listing.close().await.unwrap();
+    assert_eq!(one_by_one, names);
+    let (code, text) = refusal(sftp.open_dir(remote(&server.path("gone"))).await);
+    assert_eq!(code, StatusCode::NO_SUCH_FILE);
+    assert!(text.contains("/gone"), "{text}");
     let mut calls = tokio::task::JoinSet::new();
     for name in names {
         let (sftp, path) = (

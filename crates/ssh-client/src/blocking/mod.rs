@@ -27,7 +27,7 @@ mod streams;
 mod tunnel;
 
 pub use process::{Exec, Job, Process, ProcessControl};
-pub use sftp::{File, Sftp};
+pub use sftp::{Directory, File, Sftp};
 pub use streams::{ReadStream, Reader, WriteStream};
 #[cfg(all(feature = "tunnel", target_os = "linux"))]
 pub use tunnel::Tunnel;

@@ -24,6 +24,12 @@ pub struct File {
     inner: crate::sftp::File,
 }
 
+/// An open directory of the server, its names one by one: [`crate::sftp::Directory`]. Dropping it closes it.
+pub struct Directory {
+    engine: Arc<Engine>,
+    inner: crate::sftp::Directory,
+}
+
 impl Sftp {
     pub(super) fn new(engine: &Arc<Engine>, inner: crate::Sftp) -> Self {
         Self {
@@ -124,6 +130,17 @@ impl Sftp {
         self.engine.run(self.inner.read_dir(path))
     }
 
+    /// Opens a directory for reading its names one by one.
+    ///
+    /// # Errors
+    /// Those of [`crate::Sftp::open_dir`].
+    pub fn open_dir(&self, path: impl AsRef<[u8]>) -> Result<Directory, Error> {
+        Ok(Directory {
+            inner: self.engine.run(self.inner.open_dir(path))?,
+            engine: Arc::clone(&self.engine),
+        })
+    }
+
     /// Makes a directory.
     ///
     /// # Errors
@@ -213,6 +230,15 @@ impl File {
     pub fn close(self) -> Result<(), Error> {
         let Self { engine, inner } = self;
         engine.run(inner.close())
+    }
+}
+
+/// Ends with the last name or the first error.
+impl Iterator for Directory {
+    type Item = Result<Name, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.engine.run(self.inner.next()).transpose()
     }
 }
 

@@ -59,6 +59,11 @@ impl File {
         }
     }
 
+    /// The way to the server.
+    pub(super) const fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// The server's name for it.
     pub(super) fn handle(&self) -> Handle {
         self.handle.clone().unwrap_or_else(|| Handle::new(b""))

@@ -3,12 +3,14 @@
 //! ```text
 //!  client.sftp() ──▶ Sftp ── stat, read_dir, rename, … ──▶ one request, one answer
 //!                     ├── open ──▶ File ── read_at, write_at, AsyncRead, AsyncWrite, close
+//!                     ├── open_dir ──▶ Directory ── names one by one
 //!                     └── get, put ──▶ many requests at once, progress, errors that name both files
 //! ```
 //!
 //! Paths are bytes, as they are on the server. Every call may be dropped at any point; what is open is closed then.
 
 mod deadline;
+mod directory;
 mod error;
 mod file;
 mod local;
@@ -19,14 +21,14 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::kex::Quirk;
 use crate::sftp_protocol::client::Limits;
-use crate::sftp_protocol::client::transfer::Listing;
 use crate::sftp_protocol::extension::PosixRename;
 use crate::sftp_protocol::messages::{
-    LStat, MkDir, Open, OpenDir, ReadDir, ReadLink, RealPath, Remove, Rename, RmDir, SetStat, Stat, Symlink,
+    LStat, MkDir, Open, ReadLink, RealPath, Remove, Rename, RmDir, SetStat, Stat, Symlink,
 };
 use crate::sftp_protocol::{Attributes, Extensions, Handle, Name, OpenFlags, Request, StatusCode};
 use session::Session;
 
+pub use directory::Directory;
 pub use error::{SessionEnd, SftpError, SftpFault, shown};
 pub use file::File;
 pub use transfer::Progress;
@@ -200,57 +202,29 @@ impl Sftp {
         self.request(request, "set attributes of", path).await
     }
 
-    /// The names in a directory, [`MAX_LISTING_BYTES`] of them at most, `.` and `..` left out, in the server's order. A name that could lead elsewhere (one
-    /// with a slash or a NUL in it) is left out: no honest server sends one.
+    /// The names in a directory, [`MAX_LISTING_BYTES`] of them at most, `.` and `..` left out, in the server's order. A
+    /// name that could lead elsewhere (one with a slash or a NUL in it) is left out: no honest server sends one.
+    /// [`open_dir`](Self::open_dir) gives them one by one, and holds none.
     ///
     /// # Errors
     /// What the server answers.
     pub async fn read_dir(&self, path: impl AsRef<[u8]>) -> Result<Vec<Name>, Error> {
         let path = path.as_ref();
-        let failed = |fault: SftpFault| fault.at("list", path);
-        let directory = self
-            .opened(OpenDir { path: path.to_vec() }, path)
-            .await
-            .map_err(failed)?;
-        let names = self.list(&directory).await.map_err(failed)?;
-        directory.close().await?;
-        Ok(names)
-    }
-
-    async fn list(&self, directory: &File) -> Result<Vec<Name>, SftpFault> {
-        let mut plan = Listing::default();
+        let mut directory = self.open_dir(path).await?;
         let mut names = Vec::new();
         let mut bytes: usize = 0;
-        let (sender, mut replies) = tokio::sync::mpsc::unbounded_channel();
-        while !plan.is_finished() {
-            while plan.next_ask() {
-                let sender = sender.clone();
-                let ask = ReadDir {
-                    handle: directory.handle(),
+        while let Some(name) = directory.next().await? {
+            let taken = name.filename.len().saturating_add(name.longname.len());
+            bytes = bytes.saturating_add(taken);
+            if bytes > MAX_LISTING_BYTES {
+                let fault = SftpFault::NamesTooLong {
+                    limit: MAX_LISTING_BYTES,
                 };
-                self.session.send(ask, move |answer| {
-                    let _unheard = sender.send(answer);
-                });
+                return Err(fault.at("list", path).into());
             }
-            let Some(answer) = replies.recv().await else {
-                break;
-            };
-            match answer {
-                Ok(found) => {
-                    plan.received(found.len())?;
-                    let taken = |name: &Name| name.filename.len().saturating_add(name.longname.len());
-                    bytes = found.iter().map(taken).fold(bytes, usize::saturating_add);
-                    if bytes > MAX_LISTING_BYTES {
-                        return Err(SftpFault::NamesTooLong {
-                            limit: MAX_LISTING_BYTES,
-                        });
-                    }
-                    names.extend(found.into_iter().filter(Name::is_plain));
-                }
-                Err(SftpFault::Refused(status)) if status.code == StatusCode::EOF => plan.ended(),
-                Err(fault) => return Err(fault),
-            }
+            names.push(name);
         }
+        directory.close().await?;
         Ok(names)
     }
 
