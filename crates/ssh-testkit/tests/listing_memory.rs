@@ -101,10 +101,6 @@ async fn a_hundred_thousand_names_pass_through_and_are_held_by_nobody() {
     let more = peak() - before;
     println!("{more} bytes more for {NAMES} names");
     assert!(more <= MORE_BYTES, "{more} bytes more");
-    // Held at once they would have been seen.
-    let all = sftp.read_dir(at("many")).await.unwrap();
-    assert_eq!(all.len(), NAMES);
-    assert!(peak() - before > 3 * MORE_BYTES, "{} bytes", peak() - before);
     client.disconnect().await;
     serving.await.unwrap();
 }

@@ -233,7 +233,7 @@ impl File {
     }
 }
 
-/// Ends with the last name or the first error.
+/// What comes behind an error is worth nothing.
 impl Iterator for Directory {
     type Item = Result<Name, Error>;
 

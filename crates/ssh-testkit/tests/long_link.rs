@@ -1,0 +1,233 @@
+//! Files over a link of 120 MiB/s with a round trip of 100 ms (P-10), in virtual time: no machine is too slow for it. After
+//! two seconds windows and requests under way cover what the link holds, in both directions.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    reason = "a test says what must be true by panicking"
+)]
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ssh_client::keys::PrivateKey;
+use ssh_client::sftp_protocol::client::transfer::{Download, Upload, Window};
+use ssh_client::sftp_protocol::{Attributes, OpenFlags};
+use ssh_client::wire::bytes::Bytes;
+use ssh_client::{Client, Config, Credentials, HostKeys, Sftp};
+use ssh_server::filesystem::{File, Filesystem};
+use ssh_server::keys::PublicKey;
+use ssh_server::{Application, Candidate, Decision, Peer, Permissions, Server, Services, Session};
+use ssh_testkit::pair::Setup;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex, split};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+const ONE_WAY: Duration = Duration::from_millis(50);
+const BYTES_PER_SECOND: u64 = 120 * MIB;
+const MIB: u64 = 1024 * 1024;
+
+/// What one read of the link takes, and how much of that is under way: its product of rate and time, and as much again.
+const PIECE: usize = 32 * 1024;
+const UNDER_WAY: usize = 512;
+
+/// Timers go by milliseconds: a piece may leave so much before its turn.
+const SLACK: Duration = Duration::from_millis(4);
+
+/// When measuring begins, and for how long it goes on.
+const RUN_UP: Duration = Duration::from_secs(2);
+const MEASURED: Duration = Duration::from_secs(1);
+
+/// What has to be reached, in bytes a second.
+const WANTED: u64 = 100 * MIB;
+
+/// A file system with one file, which never ends and takes everything.
+struct Endless;
+
+impl Filesystem for Endless {
+    fn open(&self, _path: &[u8], _flags: OpenFlags, _attributes: &Attributes) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(Self))
+    }
+}
+
+impl File for Endless {
+    fn read_at(&self, _offset: u64, length: usize, into: &mut Vec<u8>) -> io::Result<usize> {
+        into.resize(into.len() + length, 7);
+        Ok(length)
+    }
+
+    fn write_at(&self, _offset: u64, _data: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Files(Services);
+
+impl Application for Files {
+    async fn public_key(&self, _candidate: &Candidate, _key: &PublicKey) -> Decision {
+        Decision::Accept(Permissions::default())
+    }
+
+    async fn session(&self, session: Session) {
+        self.0.serve(session).await;
+    }
+}
+
+/// One direction of the link, to its end.
+async fn carry(mut from: impl AsyncRead + Send + Unpin + 'static, mut to: impl AsyncWrite + Unpin) {
+    let (sender, mut under_way) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY);
+    tokio::spawn(async move {
+        // When the wire is free again.
+        let mut free = Instant::now();
+        loop {
+            let mut piece = Vec::with_capacity(PIECE);
+            if !matches!(from.read_buf(&mut piece).await, Ok(1..)) {
+                return;
+            }
+            let takes = Duration::from_nanos(piece.len() as u64 * 1_000_000_000 / BYTES_PER_SECOND);
+            free = free.max(Instant::now() - SLACK) + takes;
+            if free > Instant::now() + SLACK {
+                sleep_until(free).await;
+            }
+            if sender.send((free + ONE_WAY, piece)).await.is_err() {
+                return;
+            }
+        }
+    });
+    while let Some((arrives, piece)) = under_way.recv().await {
+        sleep_until(arrives).await;
+        if to.write_all(&piece).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The two ends of the link.
+fn link() -> (DuplexStream, DuplexStream) {
+    let (near, near_end) = duplex(256 * 1024);
+    let (far, far_end) = duplex(256 * 1024);
+    let (near_in, near_out) = split(near_end);
+    let (far_in, far_out) = split(far_end);
+    tokio::spawn(carry(near_in, far_out));
+    tokio::spawn(carry(far_in, near_out));
+    (near, far)
+}
+
+async fn connect() -> (Client, Sftp) {
+    let (near, far) = link();
+    let services = Services::new().sftp(Endless);
+    let server = Server::builder()
+        .host_key(Setup::default().host_key())
+        .build(Files(services))
+        .unwrap();
+    tokio::spawn(async move {
+        let _ended = server.serve_stream(far, Peer::named("a test")).await;
+    });
+    let key = PrivateKey::generate_ed25519(&mut *ssh_client::system_rng().unwrap(), "test");
+    let host_keys = HostKeys::dangerous_accept_any();
+    let credentials = Credentials::signer(Arc::new(key));
+    let config = Config::default();
+    let client = Client::over(&config, near, ("test", 22), "alice", host_keys, credentials)
+        .await
+        .unwrap();
+    let sftp = client.sftp().await.unwrap();
+    (client, sftp)
+}
+
+/// How fast a transfer is once it runs.
+struct Meter {
+    begin: Instant,
+    from: Option<(Instant, u64)>,
+    moved: u64,
+}
+
+impl Meter {
+    fn start() -> Self {
+        Self {
+            begin: Instant::now(),
+            from: None,
+            moved: 0,
+        }
+    }
+
+    /// Counts; the rate, in bytes a second, when enough has been seen.
+    fn count(&mut self, bytes: u64) -> Option<u64> {
+        self.moved += bytes;
+        if self.begin.elapsed() < RUN_UP {
+            return None;
+        }
+        let (from, before) = *self.from.get_or_insert((Instant::now(), self.moved));
+        let elapsed = from.elapsed();
+        (elapsed >= MEASURED).then(|| (self.moved - before) * 1_000 / elapsed.as_millis() as u64)
+    }
+}
+
+fn assert_fast(what: &str, rate: u64, most_under_way: usize, window: &Window) {
+    let bytes = most_under_way as u64 * u64::from(window.chunk_bytes);
+    println!(
+        "{what}: {} MiB/s, {most_under_way} requests, {} MiB of them",
+        rate / MIB,
+        bytes / MIB
+    );
+    assert!(rate >= WANTED, "{what}: {} MiB/s", rate / MIB);
+    // Else the link would stand still between two round trips.
+    let holds = BYTES_PER_SECOND * 2 * ONE_WAY.as_millis() as u64 / 1_000;
+    assert!(
+        bytes >= holds,
+        "{what}: {bytes} bytes under way, and {holds} fit into the link"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_comes_over_a_long_link_at_its_rate() {
+    let (_client, sftp) = connect().await;
+    let file = Arc::new(sftp.open("file").await.unwrap());
+    let window = Window::for_reading(&sftp.limits());
+    let mut plan = Download::new(Some(1 << 40), window);
+    let (mut meter, mut under_way, mut most) = (Meter::start(), JoinSet::new(), 0);
+    let rate = loop {
+        while let Some(ask) = plan.next_ask() {
+            let file = Arc::clone(&file);
+            under_way.spawn(async move {
+                let data = file.read_at(ask.offset(), ask.length() as usize).await.unwrap();
+                (ask, data.len())
+            });
+        }
+        most = most.max(under_way.len());
+        let (ask, length) = under_way.join_next().await.unwrap().unwrap();
+        plan.received(ask, length).unwrap();
+        if let Some(rate) = meter.count(length as u64) {
+            break rate;
+        }
+    };
+    assert_fast("get", rate, most, &window);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_goes_over_a_long_link_at_its_rate() {
+    let (_client, sftp) = connect().await;
+    let file = Arc::new(sftp.create("file").await.unwrap());
+    let window = Window::for_writing(&sftp.limits());
+    let data = Bytes::from(vec![7; window.chunk_bytes as usize]);
+    let mut plan = Upload::new(0, window);
+    let (mut meter, mut under_way, mut most) = (Meter::start(), JoinSet::new(), 0);
+    let rate = loop {
+        while let Some(ask) = plan.next_ask(plan.room()) {
+            let (file, data) = (Arc::clone(&file), data.slice(..ask.length() as usize));
+            under_way.spawn(async move {
+                file.write_at(ask.offset(), data).await.unwrap();
+                ask
+            });
+        }
+        most = most.max(under_way.len());
+        let ask = under_way.join_next().await.unwrap().unwrap();
+        let length = ask.length();
+        plan.written(ask);
+        if let Some(rate) = meter.count(u64::from(length)) {
+            break rate;
+        }
+    };
+    assert_fast("put", rate, most, &window);
+}
