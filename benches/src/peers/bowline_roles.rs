@@ -1,16 +1,18 @@
 //! Bowline as it is measured: a server, and a client that drives it.
 
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use ssh_client::keys::PrivateKey;
+use ssh_client::sftp::Progress;
 use ssh_client::{Client, Config, Credentials, HostKeys, Process};
 use ssh_server::keys::PublicKey;
 use ssh_server::{Application, Candidate, Decision, Permissions, Program, Request, Server, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::application;
-use crate::programs::{Login, host_key_file};
-use crate::roles::{Result, announce, until_input_ends};
+use crate::programs::{Files, Login, host_key_file};
+use crate::roles::{Direction, Result, announce, until_input_ends};
 use crate::work::Library;
 
 /// The algorithms that are measured against russh's; OpenSSH's server may know the second method only.
@@ -102,6 +104,22 @@ impl Library for Bowline {
     ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
         let Process { stdin, stdout, .. } = client.exec(command).spawn().await?;
         Ok(tokio::io::join(stdout, stdin))
+    }
+
+    async fn transfer(
+        client: &Client,
+        direction: Direction,
+        files: &Files,
+        mut progress: impl FnMut(u64) + Send,
+    ) -> Result<()> {
+        let sftp = client.sftp().await?;
+        let (from, to) = (files.file.as_path(), files.copy.as_path());
+        let progress = |so_far: Progress| progress(so_far.done);
+        match direction {
+            Direction::Up => sftp.put_with(from, to.as_os_str().as_bytes(), progress).await?,
+            Direction::Down => sftp.get_with(from.as_os_str().as_bytes(), to, progress).await?,
+        };
+        Ok(())
     }
 
     async fn disconnect(client: Client) -> Result<()> {

@@ -31,6 +31,28 @@ pub(crate) fn host_key_file() -> Result<PathBuf> {
     Ok(std::env::var_os(HOST_KEY).ok_or("no host key was named")?.into())
 }
 
+/// The file that a library's client moves over a long link, and what its copy is called: the same places on both sides.
+pub(crate) struct Files {
+    pub(crate) file: PathBuf,
+    pub(crate) copy: PathBuf,
+}
+
+impl Files {
+    fn of(folder: &Path) -> Self {
+        Self {
+            file: folder.join("long"),
+            copy: folder.join("copy"),
+        }
+    }
+
+    /// What the parent said.
+    pub(crate) fn from_environment() -> Result<Self> {
+        let folder = std::env::var_os(FOLDER).ok_or("no folder was named")?;
+        Ok(Self::of(Path::new(&folder)))
+    }
+}
+
+const FOLDER: &str = "PEERS_FOLDER";
 const HOST_KEY: &str = "PEERS_HOST_KEY";
 const LOGIN_USER: &str = "PEERS_LOGIN_USER";
 const LOGIN_KEY: &str = "PEERS_LOGIN_KEY";
@@ -96,6 +118,7 @@ impl Scene {
         };
         fill(&folder.path().join("stream"), plan.stream_bytes)?;
         fill(&folder.path().join("file"), plan.file_bytes)?;
+        fill(&folder.path().join("long"), plan.link_bytes)?;
         let sshd = peers::find("sshd").filter(|_| peers::find("ssh").is_some());
         if sshd.is_none() {
             println!("OpenSSH is not on this machine: its rows are left out.");
@@ -147,7 +170,8 @@ impl Scene {
         let mut command = Self::library_client(library, 1, cipher, port, work)?;
         command
             .env(LOGIN_USER, peers::user())
-            .env(LOGIN_KEY, self.keys.path("user"));
+            .env(LOGIN_KEY, self.keys.path("user"))
+            .env(FOLDER, self.folder.path());
         figure(&mut command)
     }
 

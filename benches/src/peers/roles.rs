@@ -25,6 +25,8 @@ pub(crate) enum Work {
     Stream { direction: Direction, bytes: u64 },
     /// The same, without the first two seconds: MiB/s.
     Steady { direction: Direction, bytes: u64 },
+    /// The scene's file there or back by SFTP, without the first two seconds: MiB/s.
+    SteadyFile { direction: Direction, bytes: u64 },
     /// Whole connections, one after another (TCP, key exchange, login by key, farewell): seconds.
     Connections { count: u64 },
     /// So many connections at a time, each with one channel that waits: nothing but how many there are, and then waits
@@ -45,6 +47,9 @@ impl Work {
         let (name, number) = match self {
             Self::Stream { direction, bytes } => (["up", "down"][direction as usize], bytes),
             Self::Steady { direction, bytes } => (["steady-up", "steady-down"][direction as usize], bytes),
+            Self::SteadyFile { direction, bytes } => {
+                (["steady-put", "steady-get"][direction as usize], bytes)
+            }
             Self::Connections { count } => ("connections", count),
             Self::Idle { count } => ("idle", count),
             Self::Channels { count } => ("channels", count),
@@ -70,6 +75,14 @@ impl Work {
                 bytes: number,
             },
             "steady-down" => Self::Steady {
+                direction: down,
+                bytes: number,
+            },
+            "steady-put" => Self::SteadyFile {
+                direction: up,
+                bytes: number,
+            },
+            "steady-get" => Self::SteadyFile {
                 direction: down,
                 bytes: number,
             },
@@ -126,6 +139,7 @@ mod tests {
             for work in [
                 Work::Stream { direction, bytes: 1 },
                 Work::Steady { direction, bytes: 2 },
+                Work::SteadyFile { direction, bytes: 7 },
                 Work::Connections { count: 3 },
                 Work::Idle { count: 4 },
                 Work::Channels { count: 5 },

@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use crate::application;
-use crate::programs::{Login, host_key_file};
-use crate::roles::{Result, announce, until_input_ends};
+use crate::programs::{Files, Login, host_key_file};
+use crate::roles::{Direction, Result, announce, until_input_ends};
 use crate::work::Library;
 
 fn preferred(cipher: &str) -> Preferred {
@@ -185,6 +185,15 @@ impl Library for Russh {
         let channel = client.channel_open_session().await?;
         channel.exec(false, command).await?;
         Ok(channel.into_stream())
+    }
+
+    async fn transfer(
+        _client: &Self::Client,
+        _direction: Direction,
+        _files: &Files,
+        _progress: impl FnMut(u64) + Send,
+    ) -> Result<()> {
+        Err("this library has no SFTP".into())
     }
 
     async fn disconnect(client: Self::Client) -> Result<()> {

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::application::{ECHO, bulk, send};
+use crate::programs::Files;
 use crate::roles::{AT_ONCE, BLOCK, Direction, Result, Work, announce, until_input_ends};
 
 /// A client library: how one connects, and how one starts a command.
@@ -21,6 +22,13 @@ pub(crate) trait Library: Sync {
         client: &Self::Client,
         command: &str,
     ) -> impl Future<Output = Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static>> + Send;
+    /// Moves a file by SFTP and says from time to time how many bytes of it have gone.
+    fn transfer(
+        client: &Self::Client,
+        direction: Direction,
+        files: &Files,
+        progress: impl FnMut(u64) + Send,
+    ) -> impl Future<Output = Result<()>> + Send;
     /// Says goodbye.
     fn disconnect(client: Self::Client) -> impl Future<Output = Result<()>> + Send;
 }
@@ -36,6 +44,7 @@ pub(crate) async fn run<L: Library>(library: &L, work: Work) -> Result<f64> {
     match work {
         Work::Stream { direction, bytes } => stream(library, direction, bytes).await,
         Work::Steady { direction, bytes } => steady(library, direction, bytes).await,
+        Work::SteadyFile { direction, bytes } => steady_file(library, direction, bytes).await,
         Work::Connections { count } => {
             let begin = Instant::now();
             for _ in 0..count {
@@ -101,6 +110,24 @@ async fn steady<L: Library>(library: &L, direction: Direction, bytes: u64) -> Re
         stream.read_exact(&mut [0]).await?;
     }
     let (from, before) = measured_from.ok_or("the stream was over before it was measured")?;
+    Ok((bytes - before) as f64 / f64::from(1 << 20) / from.elapsed().as_secs_f64())
+}
+
+async fn steady_file<L: Library>(library: &L, direction: Direction, bytes: u64) -> Result<f64> {
+    let client = library.connect().await?;
+    let begin = Instant::now();
+    let (mut moved, mut measured_from) = (0, None);
+    let progress = |done| {
+        moved = done;
+        if measured_from.is_none() && begin.elapsed() >= RUN_UP {
+            measured_from = Some((Instant::now(), done));
+        }
+    };
+    L::transfer(&client, direction, &Files::from_environment()?, progress).await?;
+    if moved != bytes {
+        return Err(format!("{moved} bytes of {bytes} were moved").into());
+    }
+    let (from, before) = measured_from.ok_or("the file was there before it was measured")?;
     Ok((bytes - before) as f64 / f64::from(1 << 20) / from.elapsed().as_secs_f64())
 }
 

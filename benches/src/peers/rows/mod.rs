@@ -53,6 +53,9 @@ impl Row<'_> {
 
 const DIRECTIONS: [(Direction, &str); 2] = [(Direction::Up, "up"), (Direction::Down, "down")];
 
+/// The same for files.
+const FILES: [(Direction, &str); 2] = [(Direction::Up, "put"), (Direction::Down, "get")];
+
 /// On how many threads a library's runtime runs: what its users choose, and what decides how often one thread has to wake
 /// another.
 const THREADS: [u32; 2] = [1, 2];
@@ -78,15 +81,14 @@ pub(crate) fn all<'a>(plan: &'a Plan, scene: &'a Scene) -> Vec<Row<'a>> {
         for way in DIRECTIONS {
             rows.extend(streams::foreign(way, plan, scene));
         }
-        rows.extend(
-            [(Direction::Up, "put"), (Direction::Down, "get")].map(|way| streams::sftp(way, plan, scene)),
-        );
+        rows.extend(FILES.map(|way| streams::sftp(way, plan, scene)));
     }
     rows.extend(THREADS.map(|threads| many::connections(threads, plan, scene)));
     rows.extend(many::idle(plan, scene));
     if scene.has_openssh() {
         rows.extend(DIRECTIONS.map(|way| streams::long_link(way, plan, scene)));
-        rows.push(streams::long_link_sftp(plan, scene));
+        rows.extend(FILES.map(|way| streams::long_link_files(way, plan, scene)));
+        rows.extend(FILES.map(|way| streams::long_link_sftp(way, plan, scene)));
     }
     rows.extend(many::channels(plan, scene));
     rows.push(many::keystrokes(plan, scene));

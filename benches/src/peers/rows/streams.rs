@@ -175,20 +175,41 @@ pub(super) fn long_link<'a>((direction, name): Way, plan: &'a Plan, scene: &'a S
     }
 }
 
+/// P-10 for files: after the first two seconds of the transfer.
+pub(super) fn long_link_files<'a>((direction, name): Way, plan: &'a Plan, scene: &'a Scene) -> Row<'a> {
+    let bytes = plan.link_bytes;
+    let at = |who: &'static str, server: &'static str| {
+        let run = move || {
+            let link = Link::to(scene.server(server)?)?;
+            let work = Work::SteadyFile { direction, bytes };
+            scene.library_at("bowline", link.port(), FAST_CIPHER, work)
+        };
+        contender(who, run)
+    };
+    Row {
+        id: "P-10",
+        work: "sftp of one file over the same link, after two seconds, our library->server".to_owned(),
+        direction: name,
+        unit: "MiB/s",
+        larger_is_better: true,
+        contenders: vec![at("bowline", "bowline"), at("bowline->openssh", "openssh")],
+    }
+}
+
 /// P-10 for files: whole programs, the connection and its first two seconds included.
-pub(super) fn long_link_sftp<'a>(plan: &'a Plan, scene: &'a Scene) -> Row<'a> {
+pub(super) fn long_link_sftp<'a>((direction, name): Way, plan: &'a Plan, scene: &'a Scene) -> Row<'a> {
     let bytes = plan.file_bytes;
     let of = |who: &'static str, client: &'static str, server: &'static str| {
         let run = move || {
             let link = Link::to(scene.server(server)?)?;
-            Ok(rate(bytes, scene.sftp_at(client, link.port(), Direction::Down)?))
+            Ok(rate(bytes, scene.sftp_at(client, link.port(), direction)?))
         };
         contender(who, run)
     };
     Row {
         id: "P-10",
         work: "sftp of one file over the same link, all of it, client->server".to_owned(),
-        direction: "get",
+        direction: name,
         unit: "MiB/s",
         larger_is_better: true,
         contenders: vec![
