@@ -151,7 +151,7 @@ impl Work {
         };
         self.let_go()?;
         let outputs = match seat {
-            Seat::Pipes(outputs, _) if tty != Tty::Yes => outputs,
+            Seat::Pipes(outputs, _) if tty != Tty::Yes || process.control.is_terminal_refused() => outputs,
             seat => {
                 return self.interact(&client, seat, &mut forwards, guests, process).await;
             }
