@@ -45,10 +45,8 @@ static LINKS: AtomicU8 = AtomicU8::new(0);
 impl LossyLink {
     /// `None`, with a word why, where such links cannot be made.
     fn make(folder: &Path) -> Option<Self> {
-        let tools = ["ip", "nft", "tc", "python3"].map(|tool| (tool, peers::find(tool)));
-        if let Some((missing, _)) = tools.iter().find(|(_, found)| found.is_none()) {
-            eprintln!("skipped: a link that loses packets needs {missing}");
-            return None;
+        for tool in ["ip", "nft", "tc", "python3"] {
+            peers::need(tool)?;
         }
         if !peers::is_root() {
             eprintln!("skipped: only root can make a link that loses packets");

@@ -100,7 +100,10 @@ fn words_that_are_not_understood() {
             &["NoSuchOption"][..],
         ),
         (&["ssh", "-o", "Prot=1", "host"], &["Prot", "Port"]),
-        (&["ssh", "-o", "Port=http", "host"], &["Port", "http"]),
+        (
+            &["ssh", "-o", "Port=no-such-service", "host"],
+            &["Port", "no-such-service"],
+        ),
         (&["ssh", "-p", "70000", "host"], &["70000"]),
         (&["ssh", "-c", "no-such-cipher", "host"], &["no-such-cipher"]),
         (
