@@ -71,8 +71,12 @@ impl Settings<'_> {
     }
 }
 
+/// `ServerAliveCountMax` and `ClientAliveCountMax` where only the interval is named.
+const OPENSSH_COUNT_MAX: u32 = 3;
+
 /// When to ask a silent peer for a sign of life, by OpenSSH's two numbers: after how much silence, and how many questions
-/// may stay without an answer, 0 being any number. `None` leaves them to the default; an interval of 0 asks never.
+/// may stay without an answer, 0 being any number. `None` for both leaves them to the default; whoever names an interval
+/// alone gets OpenSSH's count; an interval of 0 asks never.
 pub(crate) fn keepalive(
     interval: Option<Duration>,
     count_max: Option<u32>,
@@ -81,9 +85,8 @@ pub(crate) fn keepalive(
     if interval.is_none() && count_max.is_none() {
         return usual;
     }
-    let usual = Keepalive::default();
-    let interval = interval.unwrap_or(usual.interval);
-    let count_max = count_max.unwrap_or(usual.count_max);
+    let interval = interval.unwrap_or(Keepalive::default().interval);
+    let count_max = count_max.unwrap_or(OPENSSH_COUNT_MAX);
     (!interval.is_zero()).then_some(Keepalive { interval, count_max })
 }
 
@@ -191,7 +194,7 @@ mod tests {
         let usual = Some(Keepalive::default());
         let asked =
             |interval, count_max| keepalive(interval, count_max, usual).map(|it| (it.interval, it.count_max));
-        assert_eq!(asked(None, None), Some((seconds(15), 3)));
+        assert_eq!(asked(None, None), Some((seconds(15), 2)));
         assert_eq!(keepalive(None, None, None), None);
         assert_eq!(asked(Some(seconds(0)), Some(3)), None);
         assert_eq!(asked(Some(seconds(7)), None), Some((seconds(7), 3)));

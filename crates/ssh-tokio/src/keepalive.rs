@@ -19,11 +19,11 @@ pub struct Keepalive {
 }
 
 impl Default for Keepalive {
-    /// Every fifteen seconds, three times: a dead peer is noticed after a minute.
+    /// Every fifteen seconds, twice: a dead peer is noticed after 45 seconds, three intervals.
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(15),
-            count_max: 3,
+            count_max: 2,
         }
     }
 }
@@ -101,10 +101,13 @@ mod tests {
         assert_eq!(pulse.beat(after(15)), Ok(true));
         assert_eq!(pulse.beat(after(15)), Ok(false), "once an interval");
         assert_eq!(pulse.beat(after(30)), Ok(true));
-        assert_eq!(pulse.beat(after(45)), Ok(true));
-        assert_eq!(pulse.beat(after(59)), Ok(false), "the third has its interval too");
-        let (probes, silent) = (3, Duration::from_secs(60));
-        assert_eq!(pulse.beat(after(60)), Err(Dead { probes, silent }));
+        assert_eq!(
+            pulse.beat(after(44)),
+            Ok(false),
+            "the second has its interval too"
+        );
+        let (probes, silent) = (2, Duration::from_secs(45));
+        assert_eq!(pulse.beat(after(45)), Err(Dead { probes, silent }));
     }
 
     #[test]
