@@ -88,7 +88,10 @@ fn streams_are_read_and_written_from_threads() {
         stdout.read_to_end(&mut all).unwrap();
         (all, errors.join().unwrap())
     });
-    assert!(all == data && errors == data);
+    assert!(all == data, "{} bytes of output", all.len());
+    let strange = errors.iter().zip(&data).position(|(came, sent)| came != sent);
+    let shown = strange.map(|at| String::from_utf8_lossy(&errors[at..(at + 200).min(errors.len())]));
+    assert!(errors == data, "{} bytes of errors, {shown:?}", errors.len());
     assert_eq!(process.wait().unwrap(), ExitStatus::Code(0));
     // A conversation.
     let mut process = client

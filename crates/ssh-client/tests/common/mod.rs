@@ -73,9 +73,12 @@ impl Sshd {
             format!(
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\n\
                  PidFile none\nPasswordAuthentication yes\nPermitRootLogin yes\nAcceptEnv BOWLINE_*\n\
-                 Subsystem sftp internal-sftp\nMaxStartups 100\nMaxSessions 100\n{extra}\n",
+                 Subsystem sftp internal-sftp\nMaxStartups 100\nMaxSessions 100\n{extra}\n\
+                 SetEnv HOME={}\n",
                 host_key_path.display(),
                 authorized.display(),
+                // What the user's own shell does and says when it starts is not for these tests.
+                directory.path().display(),
             ),
         )
         .unwrap();

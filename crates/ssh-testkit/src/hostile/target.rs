@@ -68,15 +68,19 @@ impl Target for Tcp {
 
     fn take(&mut self) -> Vec<u8> {
         let mut room = vec![0; 64 * 1024];
-        let count = match self.stream.read(&mut room) {
-            Ok(0) => {
-                self.over = true;
-                0
-            }
-            Ok(count) => count,
-            Err(error) => {
-                self.over |= !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-                0
+        let count = loop {
+            match self.stream.read(&mut room) {
+                Ok(0) => {
+                    self.over = true;
+                    break 0;
+                }
+                Ok(count) => break count,
+                // A signal, of an ended child for one: a read with a limit of time is never begun again by the system.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.over |= !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                    break 0;
+                }
             }
         };
         room.truncate(count);
