@@ -163,6 +163,8 @@ impl Server {
     /// The server does not come up in several tries.
     pub fn start_with(sshd: &Path, keys: impl Into<Arc<Keys>>, more: &str) -> Self {
         let keys = keys.into();
+        // The home of its sessions: xauth would tell that it makes the file.
+        fs::write(keys.path(".Xauthority"), "").expect("an authority file");
         // Root's server wants this folder; another user's does not.
         let _ = fs::create_dir_all("/run/sshd");
         let mut last = String::new();
