@@ -61,8 +61,9 @@ const LOOKS: u32 = 50;
 /// How long a clean goodbye may take to leave.
 const CLEAN_FAREWELL: Duration = Duration::from_secs(3);
 
-/// After this long without anything moving the buffers are given back.
-const REST_AFTER: Duration = Duration::from_secs(1);
+/// After this long without anything moving the buffers are given back. Soon, so that of many connections made at once
+/// the first ones rest before the last ones come, and these use what those gave back (docs/decisions/0012).
+const REST_AFTER: Duration = Duration::from_millis(200);
 
 /// What an idle connection may keep for writing, in bytes.
 const QUIET_BYTES: usize = 4 * 1024;
