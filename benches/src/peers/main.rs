@@ -30,6 +30,8 @@ use roles::Result;
 pub(crate) struct Plan {
     /// Rounds of every row.
     pub(crate) rounds: usize,
+    /// Rounds of the rows over a long link, which take as long as the link lets them.
+    pub(crate) link_rounds: usize,
     /// Bytes through a stream.
     pub(crate) stream_bytes: u64,
     /// Bytes of a file.
@@ -56,6 +58,7 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             rounds: 5,
+            link_rounds: 3,
             stream_bytes: 2 << 30,
             file_bytes: 1 << 30,
             connections: 200,
@@ -108,7 +111,8 @@ fn plan(words: &[String]) -> Result<Plan> {
             "--quick" => {
                 plan = Plan {
                     rounds: 3,
-                    stream_bytes: 512 << 20,
+                    link_rounds: 1,
+                    stream_bytes: 256 << 20,
                     file_bytes: 256 << 20,
                     connections: 60,
                     link_bytes: 512 << 20,
@@ -123,6 +127,7 @@ fn plan(words: &[String]) -> Result<Plan> {
             "--smoke" => {
                 plan = Plan {
                     rounds: 1,
+                    link_rounds: 1,
                     stream_bytes: 8 << 20,
                     file_bytes: 8 << 20,
                     connections: 3,
@@ -135,7 +140,10 @@ fn plan(words: &[String]) -> Result<Plan> {
                 };
             }
             "--only" => plan.only = value()?.split(',').map(str::to_owned).collect(),
-            "--rounds" => plan.rounds = value()?.parse()?,
+            "--rounds" => {
+                plan.rounds = value()?.parse()?;
+                plan.link_rounds = plan.rounds;
+            }
             "--json" => plan.json = Some(value()?.into()),
             _ => {
                 return Err(
@@ -152,7 +160,12 @@ fn measure(plan: &Plan) -> Result<()> {
     let mut figures = Vec::new();
     for row in rows::all(plan, &scene) {
         if plan.only.is_empty() || plan.only.iter().any(|id| id == row.id) {
-            let measured = row.measure(plan.rounds)?;
+            let rounds = if row.id == rows::LONG_LINK {
+                plan.link_rounds
+            } else {
+                plan.rounds
+            };
+            let measured = row.measure(rounds)?;
             table::print(&measured);
             figures.push(measured);
         }

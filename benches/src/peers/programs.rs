@@ -118,6 +118,7 @@ impl Scene {
         };
         fill(&folder.path().join("stream"), plan.stream_bytes)?;
         fill(&folder.path().join("file"), plan.file_bytes)?;
+        fill(&folder.path().join("quarter"), plan.file_bytes / 4)?;
         fill(&folder.path().join("long"), plan.link_bytes)?;
         let sshd = peers::find("sshd").filter(|_| peers::find("ssh").is_some());
         if sshd.is_none() {
@@ -179,12 +180,19 @@ impl Scene {
     pub(crate) fn idle_memory(&self, library: &str, count: u64) -> Result<f64> {
         let server = Role::start(&mut self.server_command(library, 1, FAST_CIPHER)?)?;
         let port = server.port()?;
+        let connections = |count| -> Result<Role> {
+            let work = Work::Idle { count };
+            let client = Role::start(&mut Self::library_client(library, 1, FAST_CIPHER, port, work)?)?;
+            if client.said == "ready" {
+                Ok(client)
+            } else {
+                Err(format!("the {library} client did not hold its connections").into())
+            }
+        };
+        // The first connection brings the program's own pages in, which are nobody's but the program's.
+        let _first = connections(1)?;
         let before = memory::proportional(server.child.id())?;
-        let mut client = Self::library_client(library, 1, FAST_CIPHER, port, Work::Idle { count })?;
-        let client = Role::start(&mut client)?;
-        if client.said != "ready" {
-            return Err(format!("the {library} client did not hold its connections").into());
-        }
+        let _others = connections(count)?;
         let after = memory::proportional(server.child.id())?;
         Ok(after.saturating_sub(before) as f64 / 1024.0 / count as f64)
     }
@@ -305,12 +313,12 @@ impl Scene {
     /// The seconds an `sftp` program takes for one file, connection included.
     pub(crate) fn sftp(&self, client: &str, server: &str, direction: Direction) -> Result<f64> {
         let port = self.server(server)?;
-        self.sftp_at(client, port, direction)
+        self.sftp_at(client, port, direction, "file")
     }
 
     /// The same against whatever lets this scene's user in at `port`.
-    pub(crate) fn sftp_at(&self, client: &str, port: u16, direction: Direction) -> Result<f64> {
-        let file = self.folder.path().join("file").display().to_string();
+    pub(crate) fn sftp_at(&self, client: &str, port: u16, direction: Direction, file: &str) -> Result<f64> {
+        let file = self.folder.path().join(file).display().to_string();
         let copy = self.folder.path().join("copy").display().to_string();
         let batch = self.folder.path().join("batch");
         let verb = if direction == Direction::Up { "put" } else { "get" };

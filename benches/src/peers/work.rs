@@ -36,6 +36,9 @@ pub(crate) trait Library: Sync {
 /// How long a stream runs before [`Work::Steady`] measures.
 const RUN_UP: Duration = Duration::from_secs(2);
 
+/// How long it measures at most.
+const MEASURED: Duration = Duration::from_secs(2);
+
 /// What the bulk beside [`Work::Keystrokes`] moves: more than there is time for.
 const ENDLESS: u64 = 1 << 50;
 
@@ -90,6 +93,7 @@ async fn take(stream: &mut (impl AsyncRead + Unpin), bytes: u64) -> Result<()> {
     Ok(())
 }
 
+/// The rate after [`RUN_UP`], of `bytes` or of as many as move in [`MEASURED`]: what is slow is not waited for.
 async fn steady<L: Library>(library: &L, direction: Direction, bytes: u64) -> Result<f64> {
     let client = library.connect().await?;
     let mut stream = L::start(&client, &bulk(direction, bytes)).await?;
@@ -97,6 +101,11 @@ async fn steady<L: Library>(library: &L, direction: Direction, bytes: u64) -> Re
     let begin = Instant::now();
     let (mut moved, mut measured_from) = (0, None);
     while moved < bytes {
+        if let Some((from, before)) = measured_from
+            && Instant::now().duration_since(from) >= MEASURED
+        {
+            return Ok(rate_since(from, moved - before));
+        }
         let part = (bytes - moved).min(BLOCK as u64) as usize;
         moved += match direction {
             Direction::Up => stream.write(&block[..part]).await?,
@@ -110,9 +119,15 @@ async fn steady<L: Library>(library: &L, direction: Direction, bytes: u64) -> Re
         stream.read_exact(&mut [0]).await?;
     }
     let (from, before) = measured_from.ok_or("the stream was over before it was measured")?;
-    Ok((bytes - before) as f64 / f64::from(1 << 20) / from.elapsed().as_secs_f64())
+    Ok(rate_since(from, bytes - before))
 }
 
+/// MiB/s.
+fn rate_since(from: Instant, bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20) / from.elapsed().as_secs_f64()
+}
+
+/// As [`steady`], for a file.
 async fn steady_file<L: Library>(library: &L, direction: Direction, bytes: u64) -> Result<f64> {
     let client = library.connect().await?;
     let begin = Instant::now();
@@ -123,12 +138,17 @@ async fn steady_file<L: Library>(library: &L, direction: Direction, bytes: u64) 
             measured_from = Some((Instant::now(), done));
         }
     };
-    L::transfer(&client, direction, &Files::from_environment()?, progress).await?;
-    if moved != bytes {
+    let files = Files::from_environment()?;
+    let transfer = L::transfer(&client, direction, &files, progress);
+    let is_whole = match tokio::time::timeout(RUN_UP + MEASURED, transfer).await {
+        Ok(transferred) => transferred.map(|()| true)?,
+        Err(_elapsed) => false,
+    };
+    if is_whole && moved != bytes {
         return Err(format!("{moved} bytes of {bytes} were moved").into());
     }
     let (from, before) = measured_from.ok_or("the file was there before it was measured")?;
-    Ok((bytes - before) as f64 / f64::from(1 << 20) / from.elapsed().as_secs_f64())
+    Ok(rate_since(from, moved - before))
 }
 
 async fn idle<L: Library>(library: &L, count: u64) -> Result<f64> {

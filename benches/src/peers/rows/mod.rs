@@ -60,6 +60,9 @@ const FILES: [(Direction, &str); 2] = [(Direction::Up, "put"), (Direction::Down,
 /// another.
 const THREADS: [u32; 2] = [1, 2];
 
+/// The rows over a long link.
+pub(crate) const LONG_LINK: &str = "P-10";
+
 /// Every row, in the order of the targets.
 pub(crate) fn all<'a>(plan: &'a Plan, scene: &'a Scene) -> Vec<Row<'a>> {
     let mut rows = Vec::new();
