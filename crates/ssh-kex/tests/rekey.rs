@@ -243,6 +243,43 @@ fn pings_that_never_stop_starve_no_direction_however_low_the_limits() {
     assert_eq!([bulk(&server), bulk(&client)], sent);
 }
 
+/// Data that went under the keys before says nothing about the new ones, whoever began to change them.
+#[test]
+fn new_keys_have_their_turn_whoever_asked_for_them() {
+    for begins in [Role::Client, Role::Server] {
+        let mut config = quick();
+        config.rekey = RekeyPolicy {
+            bytes: 2_000,
+            packets: u64::MAX,
+            time: None,
+        };
+        let (mut client, mut server) = logged_in(config, quick());
+        client.transport().send_data(&Bulk { data: b"data" });
+        pump(&mut client, &mut server, &mut Cuts::Whole);
+        assert_eq!(client.rekeyed, 0, "too little to wear keys out");
+        let beginner = match begins {
+            Role::Client => &mut client,
+            Role::Server => &mut server,
+        };
+        let now = beginner.now;
+        beginner.transport().start_rekey(now);
+        pump(&mut client, &mut server, &mut Cuts::Whole);
+        assert_eq!(client.rekeyed, 1);
+        let answers = |client: &mut Seat, server: &mut Seat| {
+            for count in 0..200 {
+                client.transport().send(&Counted { count }).unwrap();
+            }
+            pump(client, server, &mut Cuts::Whole);
+            client.rekeyed
+        };
+        let rekeyed = answers(&mut client, &mut server);
+        assert_eq!(rekeyed, 1, "no data has had its turn, and {begins:?} began");
+        client.transport().send_data(&Bulk { data: b"data" });
+        let rekeyed = answers(&mut client, &mut server);
+        assert_eq!(rekeyed, 2, "{begins:?} began");
+    }
+}
+
 #[test]
 fn nobody_asks_for_new_keys_before_login_but_the_peer_may() {
     let mut config = quick();

@@ -29,6 +29,7 @@ impl Transport {
         Ok(())
     }
 
+    /// Says our KEXINIT, whether we ask for new keys or answer a peer that does.
     pub(super) fn begin_exchange(&mut self, now: Instant) {
         self.exchange = Exchange::ExpectKexInit(ExpectKexInit::begin(&mut self.link, false));
         self.since = now;
