@@ -53,9 +53,6 @@ impl ExpectReply {
             .map_err(Misbehaviour::from)?
         {
             ClientStep::Next(half) => {
-                if let Some(prime) = half.tested_prime() {
-                    setting.link.tested.add(prime);
-                }
                 setting.link.wire.sealer.seal_payload(&half.first_message());
                 Ok(Step::Next(Exchange::ExpectReply(Self { half, ..self })))
             }

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! A client takes no group but one of the size it asked for whose modulus is a safe prime: those of RFC 3526 at once, any
-//! other after `safe_prime` has tested it, once for each connection. A server chooses from its [`Moduli`] as OpenSSH does, and
-//! from the groups of RFC 3526 where that has nothing that fits. The request of a single number (34's forerunner, 30) has
+//! other after `safe_prime` has tested it, once for each connection. A server chooses from its [`Moduli`] as OpenSSH does,
+//! and from the groups of RFC 3526 where that has nothing that fits. The request of a single number (34's forerunner, 30) has
 //! been out of use since 2006 and is refused.
 
 use std::sync::Arc;
@@ -143,17 +143,13 @@ impl ClientHalf for ExpectGroup {
         let is_known = fallbacks()
             .iter()
             .any(|known| known.params().modulus() == group.params().modulus());
-        let tested = (!is_known).then(|| Arc::from(offered.p.magnitude()));
-        if let Some(modulus) = &tested
-            && !self.tested.contains(modulus)
-            && !is_safe_prime(group.params(), rng)
-        {
+        let modulus = offered.p.magnitude();
+        if !is_known && !self.tested.knows(modulus, || is_safe_prime(group.params(), rng)) {
             return Err(MethodError::Group("whose modulus is not a safe prime"));
         }
         Ok(ClientStep::Next(Box::new(ExpectReply {
             request: self.request,
             keys: KeyPair::generate(group, rng),
-            tested,
         })))
     }
 }
@@ -162,17 +158,11 @@ impl ClientHalf for ExpectGroup {
 struct ExpectReply {
     request: KexDhGexRequest,
     keys: KeyPair,
-    /// The modulus, where it had to be tested.
-    tested: Option<Arc<[u8]>>,
 }
 
 impl ClientHalf for ExpectReply {
     fn first_message(&self) -> Vec<u8> {
         KexDhGexInit { e: self.keys.share() }.to_bytes()
-    }
-
-    fn tested_prime(&self) -> Option<Arc<[u8]>> {
-        self.tested.clone()
     }
 
     fn receive<'a>(

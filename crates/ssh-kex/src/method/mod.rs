@@ -103,7 +103,7 @@ pub struct Context {
     pub strength_bits: u32,
     /// The groups of a server for group exchange.
     pub moduli: Arc<Moduli>,
-    /// The moduli of group exchange that a client has tested on this connection.
+    /// The moduli of group exchange that a client has tested on this connection: shared by its exchanges.
     pub tested: TestedPrimes,
 }
 
@@ -166,11 +166,6 @@ pub trait ClientHalf: Send {
         payload: &'a [u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<ClientStep<'a>, MethodError>;
-
-    /// A modulus that the half before this one has tested and found good, for later exchanges of the connection.
-    fn tested_prime(&self) -> Option<Arc<[u8]>> {
-        None
-    }
 }
 
 /// What a client half made of a message.
