@@ -44,8 +44,6 @@ pub(crate) struct Channel {
     empty_in_a_row: u32,
     /// Each message of data is a datagram.
     has_datagrams: bool,
-    /// Bytes of datagrams sent in this turn while others wait for theirs.
-    pub(crate) turn_bytes: usize,
 }
 
 /// Where a channel stands.
@@ -129,7 +127,6 @@ impl Channel {
             abandoned: false,
             empty_in_a_row: 0,
             has_datagrams: false,
-            turn_bytes: 0,
         }
     }
 

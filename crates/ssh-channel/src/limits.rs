@@ -11,8 +11,8 @@ pub const TURN_BYTES: usize = 64 * 1024;
 pub const SMALL_CHUNK_BYTES: usize = 1024;
 
 /// What may lie unread in one stream of a channel before its chunks are copied out of the read blocks they came in,
-/// all but those of [`LARGE_CHUNK_BYTES`], on a connection with no other channel: a reader that stands still holds on to its own bytes and to few others. Less
-/// would make readers copy that are only a few reads of the socket behind.
+/// all but those of [`LARGE_CHUNK_BYTES`], on a connection with no other channel: a reader that stands still holds on to
+/// its own bytes and to few others. Less would make readers copy that are only a few reads of the socket behind.
 pub const BORROWED_BYTES: usize = 512 * 1024;
 
 /// A chunk of at least this many bytes is a slice of its read block however long it lies unread: it is a quarter of the

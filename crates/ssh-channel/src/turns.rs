@@ -7,9 +7,12 @@
 //! ```
 //!
 //! Everybody who waits is called as soon as there is room: a channel whose writer has gone away blocks nobody. While
-//! others wait or have been called, a channel writes no more than its turn. So one bulk transfer cannot starve a shell.
+//! others wait or have been called, a channel writes no more than its turn, in however many pieces. So one bulk transfer
+//! cannot starve a shell.
 
 use std::collections::BTreeMap;
+
+use crate::limits::TURN_BYTES;
 
 /// The channels that want to write, by their tickets.
 #[derive(Debug, Default)]
@@ -20,6 +23,8 @@ pub(crate) struct Turns {
     tickets: BTreeMap<u32, u64>,
     /// Called in this round and not yet come.
     called: BTreeMap<u32, u64>,
+    /// Bytes that channels wrote in turns they have not used up while others waited.
+    spent: BTreeMap<u32, usize>,
     /// Everybody who waited was called: the next call begins a round.
     round_over: bool,
 }
@@ -36,7 +41,32 @@ impl Turns {
         self.tickets.contains_key(&channel) && self.contended(channel)
     }
 
-    /// `channel` wants to write and found no room, or no more of it. It keeps the ticket it was called with.
+    /// How many bytes are left of the turn of `channel`: any number where nobody else wants to write.
+    pub(crate) fn left(&self, channel: u32) -> usize {
+        if !self.contended(channel) {
+            return usize::MAX;
+        }
+        let spent = self.spent.get(&channel).copied().unwrap_or(0);
+        TURN_BYTES.saturating_sub(spent)
+    }
+
+    /// `channel` wrote `bytes`, and could write more if it had more room. Where others want to write, its turn is over
+    /// then, and when it is used up.
+    pub(crate) fn wrote(&mut self, channel: u32, bytes: usize, wants_more: bool) {
+        let spent = self.spent.get(&channel).copied().unwrap_or(0);
+        let spent = spent.saturating_add(bytes);
+        self.leave(channel);
+        if !self.contended(channel) {
+            return;
+        }
+        if wants_more || spent >= TURN_BYTES {
+            self.wait(channel);
+        } else {
+            self.spent.insert(channel, spent);
+        }
+    }
+
+    /// `channel` wants to write and found no room. It keeps the ticket it was called with.
     pub(crate) fn wait(&mut self, channel: u32) {
         if self.tickets.contains_key(&channel) {
             return;
@@ -49,8 +79,9 @@ impl Turns {
         self.tickets.insert(channel, ticket);
     }
 
-    /// `channel` wrote, or is gone.
+    /// `channel` wants to write no more, or is gone.
     pub(crate) fn leave(&mut self, channel: u32) {
+        self.spent.remove(&channel);
         self.called.remove(&channel);
         if let Some(ticket) = self.tickets.remove(&channel) {
             self.waiting.remove(&ticket);
@@ -67,6 +98,7 @@ impl Turns {
             self.called.clear();
         }
         self.tickets.remove(&channel);
+        self.spent.remove(&channel);
         self.called.insert(channel, ticket);
         Some(channel)
     }
@@ -97,8 +129,7 @@ mod tests {
             turns.wait(channel);
         }
         assert_eq!(round(&mut turns), [1, 2, 3]);
-        turns.leave(1); // wrote its turn ...
-        turns.wait(1); // ... and wants more
+        turns.wrote(1, TURN_BYTES, true);
         turns.wait(2);
         turns.wait(3);
         assert_eq!(round(&mut turns), [2, 3, 1]);
@@ -119,6 +150,31 @@ mod tests {
         );
         turns.leave(2);
         assert!(!turns.contended(1));
+    }
+
+    #[test]
+    fn a_turn_is_as_long_in_pieces_as_at_once() {
+        let mut turns = Turns::default();
+        assert_eq!(turns.left(1), usize::MAX);
+        turns.wrote(1, usize::MAX, true);
+        assert!(
+            turns.left(1) == usize::MAX && !turns.must_wait(1),
+            "nobody else came"
+        );
+        turns.wait(2);
+        for piece in 0..4 {
+            assert_eq!(turns.left(1), TURN_BYTES - piece * TURN_BYTES / 4);
+            assert!(!turns.must_wait(1));
+            turns.wrote(1, TURN_BYTES / 4, false);
+        }
+        assert!(turns.must_wait(1), "it has had its turn");
+        assert_eq!(round(&mut turns), [2, 1]);
+        assert_eq!(turns.left(1), TURN_BYTES, "a new turn");
+        turns.wrote(1, 1, false);
+        turns.leave(2);
+        assert_eq!(turns.left(1), usize::MAX);
+        turns.leave(1);
+        assert!(turns.spent.is_empty());
     }
 
     #[test]

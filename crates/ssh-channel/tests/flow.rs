@@ -288,6 +288,37 @@ fn channels_take_turns_when_the_outbox_is_short() {
 }
 
 #[test]
+fn who_writes_in_small_pieces_has_no_longer_turn_than_others() {
+    let mut pair = pair(open_house(), windows_of(64 << 20));
+    let bytes = vec![0; 1 << 20];
+    let writers = [(pair.open(), 1_000), (pair.open(), bytes.len())];
+    let mut written = [0_usize; 2];
+    for _ in 0..200 {
+        // The one with the small pieces always comes first.
+        for (((ours, _), length), written) in writers.iter().zip(&mut written) {
+            while let count @ 1.. = pair
+                .a
+                .machine
+                .write(*ours, Stream::Data, &bytes[..*length])
+                .unwrap()
+            {
+                *written += count;
+            }
+        }
+        pair.pump();
+        for ((_, theirs), _) in &writers {
+            drain(&mut pair.b, *theirs, Stream::Data);
+        }
+        pair.pump();
+    }
+    let [small, large] = written;
+    assert!(
+        small * 2 > large && large * 2 > small,
+        "{small} bytes in small pieces and {large} in large ones"
+    );
+}
+
+#[test]
 fn a_keystroke_does_not_wait_for_a_bulk_transfer() {
     let mut pair = pair(open_house(), windows_of(64 << 20));
     let (bulk, sink) = pair.open();

@@ -7,7 +7,6 @@ use crate::channel::{Delivery, Link, Receiving, Sending, Terms};
 use crate::error::{Misbehaviour, Misuse};
 use crate::event::Event;
 use crate::inbox::Arrival;
-use crate::limits::TURN_BYTES;
 use crate::messages::{
     ChannelClose, ChannelData, ChannelEof, ChannelExtendedData, ChannelWindowAdjust, EXTENDED_DATA_STDERR,
 };
@@ -38,22 +37,17 @@ impl Connection {
             channel.wants_credit = true;
             return Ok(0);
         }
-        if self.turns.must_wait(id.number()) {
+        let number = id.number();
+        if self.turns.must_wait(number) {
             return Ok(0);
         }
-        let contended = self.turns.contended(id.number());
-        let share = if contended {
-            bytes.get(..TURN_BYTES).unwrap_or(bytes)
-        } else {
-            bytes
-        };
+        let share = bytes.get(..self.turns.left(number)).unwrap_or(bytes);
         let taken = fill(&mut self.session, link, stream, share, self.config.max_packet_out);
-        let wants_more = taken < bytes.len() && link.window.credit() > 0;
-        if taken > 0 {
-            self.turns.leave(id.number());
-        }
-        if taken == 0 || (contended && wants_more) {
-            self.turns.wait(id.number());
+        if taken == 0 {
+            self.turns.wait(number);
+        } else {
+            let wants_more = taken < bytes.len() && link.window.credit() > 0;
+            self.turns.wrote(number, taken, wants_more);
         }
         Ok(taken)
     }

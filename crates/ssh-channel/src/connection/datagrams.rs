@@ -4,7 +4,6 @@ use super::Connection;
 use crate::channel::Sending;
 use crate::error::Misuse;
 use crate::kex::Quirk;
-use crate::limits::TURN_BYTES;
 use crate::messages::ChannelData;
 use crate::table::ChannelId;
 use crate::wire::u32_saturating;
@@ -67,14 +66,7 @@ impl Connection {
             data: bytes,
         });
         link.window.sent(charge);
-        self.turns.leave(number);
-        channel.turn_bytes = channel.turn_bytes.saturating_add(bytes.len());
-        if !self.turns.contended(number) {
-            channel.turn_bytes = 0;
-        } else if channel.turn_bytes >= TURN_BYTES {
-            channel.turn_bytes = 0;
-            self.turns.wait(number);
-        }
+        self.turns.wrote(number, bytes.len(), false);
         Ok(Datagram::Sent)
     }
 }
