@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::keystrokes::Lane;
 use super::{Keyboard, LocalTerminal, SizeChanges};
@@ -29,8 +30,8 @@ pub enum Typed {
 
 impl Process {
     /// Joins the remote program and a local terminal until the program ends: the terminal is raw meanwhile, keys go
-    /// there as [`LocalTerminal::keystroke_timing`] says, output comes here, changes of size are passed on. Afterwards, and when the future is dropped at any
-    /// point, the terminal has its modes back. Needs tokio's I/O driver.
+    /// there as [`LocalTerminal::keystroke_timing`] says, output comes here, changes of size are passed on. Afterwards,
+    /// and when the future is dropped at any point, the terminal has its modes back. Needs tokio's I/O driver.
     ///
     /// # Errors
     /// [`Error::Io`] if the local terminal fails, and if the connection ends first.
@@ -145,7 +146,7 @@ async fn type_on<W: AsyncWrite + Unpin>(
     mut lane: Lane<'_, W>,
     keys: &mut impl FnMut(&mut Vec<u8>) -> Typed,
 ) -> io::Result<ControlFlow<()>> {
-    let mut buffer = vec![0; KEYS_BYTES];
+    let mut buffer = Zeroizing::new(vec![0; KEYS_BYTES]);
     loop {
         let count = tokio::select! {
             goes_on = lane.step() => {
@@ -160,13 +161,15 @@ async fn type_on<W: AsyncWrite + Unpin>(
             lane.end().await;
             return Ok(ControlFlow::Continue(()));
         }
-        let mut typed = buffer.get(..count).unwrap_or_default().to_vec();
+        let read = buffer.get_mut(..count).unwrap_or_default();
+        let mut typed = Zeroizing::new(read.to_vec());
+        read.zeroize();
         let then = keys(&mut typed);
         if then == Typed::Quit {
             lane.forget();
             return Ok(ControlFlow::Break(()));
         }
-        lane.push(&mut typed);
+        lane.push(&typed);
         if then == Typed::Leave {
             return Ok(match lane.flush().await {
                 true => ControlFlow::Break(()),

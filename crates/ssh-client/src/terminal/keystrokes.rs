@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until};
 
+use super::keys::Keys;
 use crate::tokio_driver::{Handle, system_rng};
 use crate::wire::rand_core::CryptoRng;
 
@@ -142,7 +143,7 @@ impl Pace {
 pub(super) struct Lane<'a, W: AsyncWrite + Unpin> {
     to: &'a mut W,
     /// Typed and not taken yet.
-    waiting: Vec<u8>,
+    waiting: Keys,
     pace: Option<(Pace, Handle)>,
 }
 
@@ -159,7 +160,7 @@ impl<'a, W: AsyncWrite + Unpin> Lane<'a, W> {
         };
         Ok(Self {
             to,
-            waiting: Vec::new(),
+            waiting: Keys::default(),
             pace,
         })
     }
@@ -170,8 +171,8 @@ impl<'a, W: AsyncWrite + Unpin> Lane<'a, W> {
     }
 
     /// Adds what was typed.
-    pub(super) fn push(&mut self, typed: &mut Vec<u8>) {
-        self.waiting.append(typed);
+    pub(super) fn push(&mut self, typed: &[u8]) {
+        self.waiting.push(typed);
     }
 
     /// Waits for what is due next and does it; false when the program takes no more. May be dropped: no key is lost.
@@ -194,10 +195,10 @@ impl<'a, W: AsyncWrite + Unpin> Lane<'a, W> {
                 }
             }
             Due::Keys => {
-                let Ok(count @ 1..) = self.to.write(&self.waiting).await else {
+                let Ok(count @ 1..) = self.to.write(self.waiting.as_slice()).await else {
                     return false;
                 };
-                self.waiting.drain(..count);
+                self.waiting.taken(count);
                 if let Some((pace, _)) = &mut self.pace
                     && count <= MOST_TYPED
                 {
@@ -211,17 +212,17 @@ impl<'a, W: AsyncWrite + Unpin> Lane<'a, W> {
     /// Sends what waits, at once; false if the program takes no more.
     pub(super) async fn flush(&mut self) -> bool {
         while !self.waiting.is_empty() {
-            let Ok(count @ 1..) = self.to.write(&self.waiting).await else {
+            let Ok(count @ 1..) = self.to.write(self.waiting.as_slice()).await else {
                 return false;
             };
-            self.waiting.drain(..count);
+            self.waiting.taken(count);
         }
         true
     }
 
     /// Forgets what waits.
     pub(super) fn forget(&mut self) {
-        self.waiting.clear();
+        self.waiting.forget();
     }
 
     /// Sends what waits, and that nothing more will come.
@@ -238,7 +239,7 @@ impl<W: AsyncWrite + Unpin> Drop for Lane<'_, W> {
     fn drop(&mut self) {
         if !self.waiting.is_empty() {
             let mut cx = Context::from_waker(Waker::noop());
-            let _taken = Pin::new(&mut *self.to).poll_write(&mut cx, &self.waiting);
+            let _taken = Pin::new(&mut *self.to).poll_write(&mut cx, self.waiting.as_slice());
         }
     }
 }

@@ -24,6 +24,7 @@
 
 mod interact;
 mod keyboard;
+mod keys;
 mod keystrokes;
 
 pub use interact::Typed;
