@@ -7,6 +7,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::tokio_driver::ChannelWatch;
@@ -72,7 +73,7 @@ impl Cookies {
         table.forget_the_gone();
         let mut found = None;
         for (place, made) in table.made.iter().enumerate() {
-            if constant_time_eq(&made.bytes, cookie) {
+            if bool::from(made.bytes.as_slice().ct_eq(cookie)) {
                 found = Some((place, made.single));
             }
         }
@@ -108,15 +109,6 @@ impl Drop for Unbound {
             .made
             .retain(|cookie| cookie.id != self.id || cookie.session.is_some());
     }
-}
-
-/// Compares without telling by its time where two cookies differ.
-fn constant_time_eq(one: &[u8], other: &[u8]) -> bool {
-    let differences = one
-        .iter()
-        .zip(other)
-        .fold(0, |all, (one, other)| all | (one ^ other));
-    one.len() == other.len() && std::hint::black_box(differences) == 0
 }
 
 #[cfg(test)]
