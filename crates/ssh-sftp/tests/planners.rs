@@ -14,7 +14,7 @@ mod common;
 use common::Rng;
 use proptest::prelude::*;
 use ssh_sftp::client::Limits;
-use ssh_sftp::client::transfer::{Ask, Download, ReadError, Upload, Window};
+use ssh_sftp::client::transfer::{Ask, Download, MAX_REQUESTS, ReadError, Upload, WINDOW_BYTES, Window};
 
 const SIZES: [u64; 10] = [0, 1, 2, 4095, 32_767, 32_768, 32_769, 65_536, 300_000, 1_000_000];
 
@@ -278,7 +278,7 @@ fn files_cost_no_request_and_no_turn_too_many() {
     let window = Window::for_reading(&Limits::default());
     assert_eq!(
         (window.requests, window.chunk_bytes, window.bytes),
-        (64, 32_768, 2 << 20)
+        (512, 32_768, 16 << 20)
     );
     // A small file whose size is known: one READ.
     assert_eq!(cost(4096, Some(4096), window), (1, 1));
@@ -287,17 +287,39 @@ fn files_cost_no_request_and_no_turn_too_many() {
     assert_eq!(cost(0, Some(0), window), (1, 1));
     // A whole window, with the look behind the end in its second turn only.
     assert_eq!(cost(32_768, Some(32_768), window), (2, 1));
-    assert_eq!(cost(63 * 32_768, Some(63 * 32_768), window), (64, 1));
-    assert_eq!(cost(64 * 32_768, Some(64 * 32_768), window), (65, 2));
-    assert_eq!(cost(64 * 32_768 - 1, Some(64 * 32_768 - 1), window), (64, 1));
+    assert_eq!(cost(511 * 32_768, Some(511 * 32_768), window), (512, 1));
+    assert_eq!(cost(512 * 32_768, Some(512 * 32_768), window), (513, 2));
+    assert_eq!(cost(512 * 32_768 - 1, Some(512 * 32_768 - 1), window), (512, 1));
+}
+
+/// A server's word about sizes cannot make more requests or more bytes than the named bounds.
+#[test]
+fn as_much_is_under_way_whatever_sizes_a_server_takes() {
+    for chunk in [1, 32_768, 40_000, 64_512, 261_120, u32::MAX] {
+        let limits = Limits {
+            read_bytes: chunk,
+            write_bytes: chunk,
+            handles: None,
+        };
+        for window in [Window::for_reading(&limits), Window::for_writing(&limits)] {
+            assert!((64..=MAX_REQUESTS as usize).contains(&window.requests), "{chunk}");
+            if (32_768..=261_120).contains(&chunk) {
+                let most = u64::from(WINDOW_BYTES);
+                assert!(
+                    (most - u64::from(chunk)..=most).contains(&window.bytes),
+                    "{window:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
 fn a_file_of_unknown_size_is_read_ever_faster() {
     let window = Window::for_reading(&Limits::default());
     let (requests, turns) = cost(64 << 20, None, window);
-    assert!(requests <= 2048 + 64, "{requests}");
-    assert!(turns <= 48, "{turns}");
+    assert!(requests <= 2048 + 512, "{requests}");
+    assert!(turns <= 16, "{turns}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     clippy::as_conversions,
     reason = "a test says what must be true by panicking"
 )]
@@ -18,7 +20,7 @@ use ssh_client::wire::bytes::Bytes;
 use ssh_client::{Client, Config, Credentials, HostKeys, Sftp};
 use ssh_server::filesystem::{File, Filesystem};
 use ssh_server::keys::PublicKey;
-use ssh_server::{Application, Candidate, Decision, Peer, Permissions, Server, Services, Session};
+use ssh_server::{Application, Candidate, Decision, Peer, Permissions, Request, Server, Services, Session};
 use ssh_testkit::pair::Setup;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex, split};
 use tokio::sync::mpsc;
@@ -63,7 +65,63 @@ impl File for Endless {
     }
 }
 
-struct Files(Services);
+/// Servers differ.
+enum Files {
+    /// Ours, which takes requests of 255 KiB and says so.
+    Ours(Services),
+    /// Says nothing, and takes what the draft says that every server takes.
+    Plain,
+}
+
+/// The most data of one request at a server that names no limits (draft §3), in bytes.
+const PLAIN_BYTES: u32 = 32 * 1024;
+
+/// An SFTP server that has never heard of extensions: one request after the other, about a file that never ends.
+async fn serve_plain(mut session: Session) -> io::Result<()> {
+    loop {
+        match session.next().await {
+            Some(Request::Start(start)) => break start.accept(),
+            Some(_) => {}
+            None => return Ok(()),
+        }
+    }
+    let data = vec![7; PLAIN_BYTES as usize];
+    loop {
+        let mut message = vec![0; session.read_u32().await? as usize];
+        session.read_exact(&mut message).await?;
+        let (number, id) = (message[0], &message[1..5]);
+        let string = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes(), bytes].concat();
+        let answer = match number {
+            number::INIT => [&[number::VERSION][..], &3_u32.to_be_bytes()].concat(),
+            number::OPEN => [&[number::HANDLE], id, &string(b"file")].concat(),
+            number::READ => {
+                let asked = u32::from_be_bytes(*message.last_chunk().unwrap());
+                assert!(asked <= PLAIN_BYTES, "{asked} bytes");
+                [&[number::DATA], id, &string(&data[..asked as usize])].concat()
+            }
+            number::WRITE => {
+                assert!(message.len() < PLAIN_BYTES as usize + 1_024, "{}", message.len());
+                [&[number::STATUS], id, &[0; 12]].concat()
+            }
+            number::CLOSE => [&[number::STATUS], id, &[0; 12]].concat(),
+            other => panic!("a message with the number {other}"),
+        };
+        session.write_all(&string(&answer)).await?;
+    }
+}
+
+/// The numbers of the draft's messages (§3) that are spoken here.
+mod number {
+    pub(super) const INIT: u8 = 1;
+    pub(super) const VERSION: u8 = 2;
+    pub(super) const OPEN: u8 = 3;
+    pub(super) const CLOSE: u8 = 4;
+    pub(super) const READ: u8 = 5;
+    pub(super) const WRITE: u8 = 6;
+    pub(super) const STATUS: u8 = 101;
+    pub(super) const HANDLE: u8 = 102;
+    pub(super) const DATA: u8 = 103;
+}
 
 impl Application for Files {
     async fn public_key(&self, _candidate: &Candidate, _key: &PublicKey) -> Decision {
@@ -71,7 +129,10 @@ impl Application for Files {
     }
 
     async fn session(&self, session: Session) {
-        self.0.serve(session).await;
+        match self {
+            Self::Ours(services) => services.serve(session).await,
+            Self::Plain => drop(serve_plain(session).await),
+        }
     }
 }
 
@@ -115,12 +176,11 @@ fn link() -> (DuplexStream, DuplexStream) {
     (near, far)
 }
 
-async fn connect() -> (Client, Sftp) {
+async fn connect(files: Files) -> (Client, Sftp) {
     let (near, far) = link();
-    let services = Services::new().sftp(Endless);
     let server = Server::builder()
         .host_key(Setup::default().host_key())
-        .build(Files(services))
+        .build(files)
         .unwrap();
     tokio::spawn(async move {
         let _ended = server.serve_stream(far, Peer::named("a test")).await;
@@ -180,9 +240,9 @@ fn assert_fast(what: &str, rate: u64, most_under_way: usize, window: &Window) {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_file_comes_over_a_long_link_at_its_rate() {
-    let (_client, sftp) = connect().await;
+/// A file comes.
+async fn get(files: Files) {
+    let (_client, sftp) = connect(files).await;
     let file = Arc::new(sftp.open("file").await.unwrap());
     let window = Window::for_reading(&sftp.limits());
     let mut plan = Download::new(Some(1 << 40), window);
@@ -205,9 +265,9 @@ async fn a_file_comes_over_a_long_link_at_its_rate() {
     assert_fast("get", rate, most, &window);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_file_goes_over_a_long_link_at_its_rate() {
-    let (_client, sftp) = connect().await;
+/// A file goes.
+async fn put(files: Files) {
+    let (_client, sftp) = connect(files).await;
     let file = Arc::new(sftp.create("file").await.unwrap());
     let window = Window::for_writing(&sftp.limits());
     let data = Bytes::from(vec![7; window.chunk_bytes as usize]);
@@ -230,4 +290,46 @@ async fn a_file_goes_over_a_long_link_at_its_rate() {
         }
     };
     assert_fast("put", rate, most, &window);
+}
+
+/// A program that writes as most do, in pieces of what `tokio::io::copy` holds, is as fast as the number of requests lets
+/// it be.
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_small_pieces_goes_faster_than_a_window_of_few_requests() {
+    let (_client, sftp) = connect(Files::Plain).await;
+    let mut file = sftp.create("file").await.unwrap();
+    let piece = vec![7; 8 * 1024];
+    let mut meter = Meter::start();
+    let rate = loop {
+        let count = file.write(&piece).await.unwrap();
+        if let Some(rate) = meter.count(count as u64) {
+            break rate;
+        }
+    };
+    println!("stream: {} MiB/s", rate / MIB);
+    assert!(rate >= 35 * MIB, "{} MiB/s", rate / MIB);
+}
+
+fn ours() -> Files {
+    Files::Ours(Services::new().sftp(Endless))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_comes_over_a_long_link_at_its_rate() {
+    get(ours()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_goes_over_a_long_link_at_its_rate() {
+    put(ours()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_comes_from_a_server_that_names_no_limits_at_the_links_rate() {
+    get(Files::Plain).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_goes_to_a_server_that_names_no_limits_at_the_links_rate() {
+    put(Files::Plain).await;
 }

@@ -4,6 +4,7 @@
 //!  read_at, write_at, stat, … ──▶ one request each; several may be under way
 //!  AsyncRead  ──▶ one READ ahead of the reader
 //!  AsyncWrite ──▶ WRITEs under way while the writer goes on ──flush, close──▶ all answered, or the first error
+//!                 512 of them and 16 MiB at most, however small the pieces are
 //! ```
 
 use std::collections::VecDeque;
@@ -18,14 +19,12 @@ use tokio::sync::oneshot;
 use super::error::{SessionEnd, SftpFault};
 use super::session::Session;
 use crate::error::Error;
+use crate::sftp_protocol::client::transfer::{MAX_REQUESTS, WINDOW_BYTES};
 use crate::sftp_protocol::extension::Fsync;
 use crate::sftp_protocol::messages::{Close, FSetStat, FStat, Read, Write};
 use crate::sftp_protocol::{Attributes, Handle, Request, StatusCode};
 use crate::wire::bytes::{Buf, Bytes};
 use crate::wire::{u32_saturating, usize_from};
-
-/// Most WRITEs of [`AsyncWrite`] under way at a time.
-const WRITES: usize = 64;
 
 type Pending<T> = oneshot::Receiver<Result<T, SftpFault>>;
 
@@ -41,7 +40,10 @@ pub struct File {
     reading: Option<Pending<Bytes>>,
     /// What was read and not yet handed on.
     chunk: Bytes,
-    writing: VecDeque<Pending<()>>,
+    /// WRITEs under way, with their lengths in bytes.
+    writing: VecDeque<(u64, Pending<()>)>,
+    /// All those lengths.
+    writing_bytes: u64,
     closing: Option<Pending<()>>,
 }
 
@@ -55,6 +57,7 @@ impl File {
             reading: None,
             chunk: Bytes::new(),
             writing: VecDeque::new(),
+            writing_bytes: 0,
             closing: None,
         }
     }
@@ -206,13 +209,19 @@ impl File {
         receiver
     }
 
-    /// Waits until every WRITE has been answered; the first refusal wins.
-    fn poll_written(&mut self, cx: &mut Context<'_>, most_left: usize) -> Poll<Result<(), SftpFault>> {
-        while self.writing.len() > most_left {
-            let Some(oldest) = self.writing.front_mut() else {
+    /// Waits until no more than `requests` WRITEs, with `bytes` bytes, are under way; the first refusal wins.
+    fn poll_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        requests: usize,
+        bytes: u64,
+    ) -> Poll<Result<(), SftpFault>> {
+        while self.writing.len() > requests || self.writing_bytes > bytes {
+            let Some((length, oldest)) = self.writing.front_mut() else {
                 break;
             };
             let answer = arrived(ready!(Pin::new(oldest).poll(cx)));
+            self.writing_bytes = self.writing_bytes.saturating_sub(*length);
             self.writing.pop_front();
             answer?;
         }
@@ -220,7 +229,7 @@ impl File {
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SftpFault>> {
-        let written = ready!(self.poll_written(cx, 0));
+        let written = ready!(self.poll_written(cx, 0, 0));
         if let Some(handle) = self.handle.take() {
             self.closing = Some(self.ask(Close { handle }));
         }
@@ -290,11 +299,16 @@ impl AsyncWrite for File {
     /// Sends a WRITE; a refusal is reported by a later write, by flush, or by close.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        ready!(this.poll_written(cx, WRITES)).map_err(|fault| this.io_error("write", fault))?;
+        let count = data.len().min(usize_from(this.session.limits().write_bytes));
+        let length = u64::from(u32_saturating(count));
+        let (requests, bytes) = (
+            usize_from(MAX_REQUESTS).saturating_sub(1),
+            u64::from(WINDOW_BYTES).saturating_sub(length),
+        );
+        ready!(this.poll_written(cx, requests, bytes)).map_err(|fault| this.io_error("write", fault))?;
         let Some(handle) = this.handle.clone() else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
-        let count = data.len().min(usize_from(this.session.limits().write_bytes));
         let part = Bytes::copy_from_slice(data.get(..count).unwrap_or_default());
         if count > 0 {
             this.chunk = Bytes::new();
@@ -304,17 +318,16 @@ impl AsyncWrite for File {
                 offset: this.position,
                 data: part,
             });
-            this.writing.push_back(written);
-            this.position = this
-                .position
-                .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+            this.writing.push_back((length, written));
+            this.writing_bytes = this.writing_bytes.saturating_add(length);
+            this.position = this.position.saturating_add(length);
         }
         Poll::Ready(Ok(count))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let written = ready!(this.poll_written(cx, 0));
+        let written = ready!(this.poll_written(cx, 0, 0));
         Poll::Ready(written.map_err(|fault| this.io_error("write", fault)))
     }
 

@@ -21,13 +21,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::deadline::Deadline;
 use super::error::{SessionEnd, SftpFault};
 use crate::process::Process;
+use crate::sftp_protocol::client::transfer::MAX_REQUESTS;
 use crate::sftp_protocol::client::{Client as Machine, Event, Limits, RequestId};
 use crate::sftp_protocol::{Extensions, Misuse, Reply, Request};
 use crate::tokio_driver::{ChannelReader, ChannelWriter};
+use crate::wire::usize_from;
 
-/// Most requests that wait for their replies at a time; more wait in the queue. OpenSSH's server is happy with any
-/// number, others are not.
-const MAX_WAITING: usize = 256;
+/// Most requests that wait for their replies at a time; more wait in the queue. One file has its fill with that, and
+/// several share it. OpenSSH's server is happy with any number, others are not.
+const MAX_WAITING: u32 = MAX_REQUESTS;
 
 /// While more than this is to be sent, no more requests are taken from the queue, in bytes.
 const OUTPUT_BYTES: usize = 1024 * 1024;
@@ -233,7 +235,7 @@ impl Task {
         cx: &mut Context<'_>,
     ) -> Result<bool, SessionEnd> {
         let mut any = false;
-        while self.waiting.len() < MAX_WAITING && self.machine.output().len() < OUTPUT_BYTES {
+        while self.waiting.len() < usize_from(MAX_WAITING) && self.machine.output().len() < OUTPUT_BYTES {
             match commands.poll_recv(cx) {
                 Poll::Ready(Some(Command { request, done })) => match request.ask(&mut self.machine) {
                     Ok(id) => {

@@ -34,12 +34,20 @@ pub struct Window {
     pub chunk_bytes: u32,
 }
 
-/// Requests at once: as many as OpenSSH's `sftp` keeps; some servers answer no more.
-const REQUESTS: u32 = 64;
+/// What one file may have under way, in bytes: enough for 120 MiB/s over a round trip of 130 ms.
+pub const WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
+/// Requests at once if they are large: as many as OpenSSH's `sftp` keeps.
+const LEAST_REQUESTS: u32 = 64;
+
+/// Requests at once if they are small: [`WINDOW_BYTES`] of what every server takes, 32 KiB. The requests for so much data
+/// are 16 KiB or so, which wait in the window of any server that is still busy with answers; thousands of them make some
+/// servers (Serv-U) forget to answer.
+pub const MAX_REQUESTS: u32 = 512;
 
 impl Window {
-    /// The window for reading: 64 requests of the largest size the server takes. At 255 KiB each that is 16 MiB, enough
-    /// for 120 MiB/s over a round trip of 130 ms.
+    /// The window for reading: requests of the largest size the server takes, as many as make up [`WINDOW_BYTES`]: 64
+    /// of 255 KiB, or 512 of 32 KiB where the server does not know `limits@openssh.com`.
     pub fn for_reading(limits: &Limits) -> Self {
         Self::of_chunks(limits.read_bytes)
     }
@@ -50,9 +58,11 @@ impl Window {
     }
 
     fn of_chunks(chunk_bytes: u32) -> Self {
+        let fitting = WINDOW_BYTES.checked_div(chunk_bytes).unwrap_or(MAX_REQUESTS);
+        let requests = fitting.clamp(LEAST_REQUESTS, MAX_REQUESTS);
         Self {
-            requests: crate::wire::usize_from(REQUESTS),
-            bytes: u64::from(chunk_bytes).saturating_mul(u64::from(REQUESTS)),
+            requests: crate::wire::usize_from(requests),
+            bytes: u64::from(chunk_bytes).saturating_mul(u64::from(requests)),
             chunk_bytes,
         }
     }
