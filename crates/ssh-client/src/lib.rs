@@ -59,7 +59,8 @@ pub use error::{Error, Phase};
 pub use forward::Tunnel;
 pub use forward::{
     Arrival, Connections, DEFAULT_SOCKET_MASK, Forward, ForwardedStream, Forwarding, ListenOn, Listening,
-    MAX_FORWARDED_CONNECTIONS, SocketFile, Target, X11Display, X11Error, X11Forward, X11Request,
+    MAX_FORWARDED_CONNECTIONS, MAX_OPENING_CONNECTIONS, SocketFile, Target, X11Display, X11Error, X11Forward,
+    X11Request,
 };
 pub use host_keys::{Answer, HostKeyError, HostKeys, MAX_KNOWN_HOSTS_BYTES, UnknownHostKey};
 pub use output::{ExitStatus, Output};

@@ -39,7 +39,8 @@ pub struct Limits {
     pub max_auth_tries: u32,
     /// Session channels a connection may have open at once.
     pub max_sessions: usize,
-    /// Forwarded connections a connection may have open at once: those of both directions, of agents and of X11.
+    /// Forwarded connections a connection may have open at once: those of both directions, of agents and of X11. What
+    /// comes to one place where the server listens may be half of them.
     pub max_forwards: usize,
     /// Displays that the sessions of a connection may have at once (`x11-req`). Each is a port of this machine, of which
     /// there are a thousand for all its users.

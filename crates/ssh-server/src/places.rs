@@ -66,6 +66,12 @@ impl Places {
         }
     }
 
+    /// How many connections one listener may lead to the client at once: half of all that are passed on, so that whoever
+    /// fills one port leaves room at the others, and for what the client opens.
+    pub(crate) fn of_one_listener(&self) -> usize {
+        self.most.forwards.div_ceil(2)
+    }
+
     /// A place, if there is one left.
     pub(crate) fn take(&self, kind: Kind) -> Option<Place> {
         let mut most = self.most;

@@ -304,6 +304,30 @@ async fn no_more_listeners_and_connections_than_may_be() {
 }
 
 #[tokio::test]
+async fn who_fills_one_port_takes_no_place_from_others() {
+    let place = Place::new();
+    let limits = Limits {
+        max_forwards: 4,
+        ..Limits::default()
+    };
+    let handle = visit(&place, Open::new(&place, Permissions::default()), limits).await;
+    let (filled, other) = (free_port(&handle).await, free_port(&handle).await);
+    let mut inside = Vec::new();
+    for port in [filled, filled] {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        inside.push((stream, led_here(&handle).await.1));
+    }
+    let mut third = TcpStream::connect(("127.0.0.1", filled)).await.unwrap();
+    let turned_away = matches!(third.read(&mut [0]).await, Ok(0) | Err(_));
+    assert!(turned_away, "one port has more than half of all places");
+    let stream = TcpStream::connect(("127.0.0.1", other)).await.unwrap();
+    inside.push((stream, led_here(&handle).await.1));
+    for (stream, mut channel) in inside {
+        is_joined(&mut channel, stream).await;
+    }
+}
+
+#[tokio::test]
 async fn a_channel_that_nobody_uses_is_closed() {
     let place = Place::new();
     let short = Duration::from_millis(300);

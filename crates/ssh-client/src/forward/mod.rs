@@ -50,8 +50,15 @@ use listen::Source;
 use target::Decision;
 
 /// Most connections of one forward at a time, unless [`Forwarding::most_connections`] says otherwise. At a place on this
-/// side more wait in the listener's queue; those of a place at the server are refused.
-pub const MAX_FORWARDED_CONNECTIONS: usize = 1024;
+/// side more wait in the listener's queue; those of a place at the server are refused. It is half of what a server of this
+/// project passes on for all forwards of a connection: whoever fills one port leaves room at the others.
+pub const MAX_FORWARDED_CONNECTIONS: usize = 512;
+
+/// How many connections of one forward may wait at a time for the other side to open them. Those to a place of this side
+/// wait for their turn; those of a place at the server are refused. It is an eighth of what a connection lets the peer
+/// have waiting for all of its forwards ([`Limits::pending_opens`](crate::channel::Limits)), here and at a server of
+/// this project: whoever comes to one port in crowds, for a target that does not answer, takes no place from other ports.
+pub const MAX_OPENING_CONNECTIONS: usize = 128;
 
 /// How many times longer than its caller a request to listen waits for its answer.
 const LATE_ANSWERS: u32 = 4;

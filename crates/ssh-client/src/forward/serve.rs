@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 
-use super::Plan;
 use super::handle::{Counters, Order, Progress};
 use super::listen::{Arrived, Source};
 use super::socks::{self, Asked};
 use super::target::{Arrival, ForwardedStream, Target};
+use super::{MAX_OPENING_CONNECTIONS, Plan};
 use crate::address::Address;
 use crate::channel::{ChannelType, OpenFailureReason};
 use crate::client::Client;
@@ -68,6 +68,7 @@ impl Serving {
         let client = self.client.clone();
         let mut lost = std::pin::pin!(client.closed());
         let places = Arc::new(Semaphore::new(self.plan.most.min(Semaphore::MAX_PERMITS)));
+        let opening = Arc::new(Semaphore::new(MAX_OPENING_CONNECTIONS));
         loop {
             tokio::select! {
                 end = ordered(&mut self.orders) => return end,
@@ -79,13 +80,14 @@ impl Serving {
                             client: client.clone(),
                             plan: Arc::clone(&self.plan),
                             counted: Counted::new(&self.counters),
+                            opening: Arc::clone(&opening),
                             _place: place,
                         };
                         connections.spawn(connection.serve(arrived));
                     }
                     Some((None, arrived)) => {
                         Counted::new(&self.counters).refused();
-                        refuse(arrived, OpenFailureReason::RESOURCE_SHORTAGE, "too many connections");
+                        refuse(arrived, Refusal::too_many());
                     }
                     None => return End::Everything,
                 },
@@ -137,9 +139,9 @@ async fn next(
     Some((Arc::clone(places).try_acquire_owned().ok(), arrived))
 }
 
-fn refuse(arrived: Arrived, reason: OpenFailureReason, why: &str) {
+fn refuse(arrived: Arrived, Refusal(reason, why): Refusal) {
     match arrived {
-        Arrived::Channel(open) => open.refuse(reason, why),
+        Arrived::Channel(open) => open.refuse(reason, &why),
         Arrived::Tcp(..) | Arrived::Unix(_) => {}
     }
 }
@@ -171,6 +173,8 @@ struct Connection {
     client: Client,
     plan: Arc<Plan>,
     counted: Counted,
+    /// The forward's share of what may wait to be opened.
+    opening: Arc<Semaphore>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -182,6 +186,13 @@ impl Refusal {
         Self(
             OpenFailureReason::ADMINISTRATIVELY_PROHIBITED,
             "not accepted".to_owned(),
+        )
+    }
+
+    fn too_many() -> Self {
+        Self(
+            OpenFailureReason::RESOURCE_SHORTAGE,
+            "too many connections".to_owned(),
         )
     }
 
@@ -272,7 +283,10 @@ impl Connection {
         self.accepted(&arrival).await?;
         let channel = match &self.plan.target {
             Target::Port(to) => self.channel_to(to, &arrival).await?,
-            Target::Socket(path) => self.client.direct_streamlocal(path).await?,
+            Target::Socket(path) => {
+                let _turn = self.turn_to_open().await;
+                self.client.direct_streamlocal(path).await?
+            }
             Target::Socks => {
                 let (asked, arrival) = self.asked(&mut stream, arrival).await?;
                 let channel = match self.channel_to(asked.to(), &arrival).await {
@@ -307,33 +321,43 @@ impl Connection {
     async fn channel_to(&self, to: &Address, arrival: &Arrival) -> Result<Channel, Refusal> {
         let nobody = || ("127.0.0.1".to_owned(), 0);
         let from = arrival.originator.clone().unwrap_or_else(nobody);
+        let _turn = self.turn_to_open().await;
         Ok(self.client.direct_tcpip_from(&to.host, to.port, from).await?)
+    }
+
+    /// Waits until this connection may ask the server to open a channel, and keeps the place for as long as it waits for
+    /// the answer.
+    async fn turn_to_open(&self) -> Option<SemaphorePermit<'_>> {
+        // It fails when the semaphore is closed, which nobody does.
+        self.opening.acquire().await.ok()
     }
 
     /// A connection that came to the server goes on from here. Nothing is connected to before it is accepted, and the
     /// channel is opened only when what it leads to stands.
     async fn serve_from_server(&self, open: IncomingOpen) -> Result<(), Refusal> {
-        match self.prepared(&open).await {
-            Ok(prepared) => {
-                let channel = open.accept().map_err(Refusal::unreachable)?;
-                match prepared {
-                    Prepared::Tcp(stream) => joined(channel, stream).await,
-                    Prepared::Unix(stream) => joined(channel, stream).await,
-                    Prepared::Socks(arrival) => return self.proxy(channel, arrival).await,
-                    Prepared::Serve(arrival, handler) => {
-                        handler.serve(ForwardedStream::new(arrival, channel)).await;
-                    }
-                }
-                Ok(())
-            }
+        let (channel, prepared) = match self.prepared(&open).await {
+            Ok(prepared) => (open.accept().map_err(Refusal::unreachable)?, prepared),
             Err(Refusal(reason, why)) => {
                 open.refuse(reason, &why);
-                Err(Refusal(reason, why))
+                return Err(Refusal(reason, why));
+            }
+        };
+        match prepared {
+            Prepared::Tcp(stream) => joined(channel, stream).await,
+            Prepared::Unix(stream) => joined(channel, stream).await,
+            Prepared::Socks(arrival) => return self.proxy(channel, arrival).await,
+            Prepared::Serve(arrival, handler) => {
+                handler.serve(ForwardedStream::new(arrival, channel)).await;
             }
         }
+        Ok(())
     }
 
+    /// What the channel is to be joined to. The server's opens cannot wait for their turn: what waits is what is scarce.
     async fn prepared(&self, open: &IncomingOpen) -> Result<Prepared<'_>, Refusal> {
+        let Ok(_turn) = self.opening.try_acquire() else {
+            return Err(Refusal::too_many());
+        };
         let originator = match open.channel_type() {
             ChannelType::ForwardedTcpip(from) => Some((from.originator.clone(), from.originator_port)),
             _ => None,

@@ -45,8 +45,11 @@ pub(crate) async fn lead(
         tokio::select! {
             arrived = listener.accept() => match arrived {
                 Ok(arrival) => {
+                    while tasks.try_join_next().is_some() {}
                     // More than may be: whoever connected finds the door closed.
-                    let Some(place) = client.places.take(Kind::Forward) else { continue };
+                    let has_room = tasks.len() < client.places.of_one_listener();
+                    let place = has_room.then(|| client.places.take(Kind::Forward)).flatten();
+                    let Some(place) = place else { continue };
                     if purpose.own_user_only && !is_own(&arrival.stream) {
                         tracing::warn!("another user's program connected to a user's socket, and was turned away");
                         continue;

@@ -19,6 +19,7 @@ mod opening;
 mod phases;
 mod reconnecting;
 mod scripted;
+mod shares;
 mod told;
 
 use std::sync::{Arc, Mutex};

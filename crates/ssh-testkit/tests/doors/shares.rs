@@ -1,0 +1,111 @@
+//! The forwards of one connection do not take each other's places: a crowd at one port, for a target that does not answer,
+//! holds up nobody at another one.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use ssh_client::channel::{ChannelType, OpenFailureReason};
+use ssh_client::tokio_driver::{Handle, Incoming, IncomingOpen, OpenError};
+use ssh_client::{Client, Config, Forward, Forwarding, ListenOn, MAX_OPENING_CONNECTIONS, Target};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::scripted::{agree, forwarded, opens, scripted, soon};
+
+/// More than one forward may have waiting.
+const CROWD: usize = MAX_OPENING_CONNECTIONS + 20;
+
+async fn local_forward(client: &Client, target: &str) -> (Forward<SocketAddr>, SocketAddr) {
+    let forward = client.forward_local(("127.0.0.1", 0), target, 80).await;
+    let forward = forward.unwrap();
+    let address = forward.local_addr();
+    (forward, address)
+}
+
+/// The next open, and where it wants to go.
+async fn next_open(server: &Handle) -> (String, IncomingOpen) {
+    let Some(Incoming::Open(open)) = soon("an open", server.incoming()).await else {
+        panic!("the client is gone")
+    };
+    let ChannelType::DirectTcpip(wanted) = open.channel_type().clone() else {
+        panic!("{open:?}")
+    };
+    (wanted.host, open)
+}
+
+#[tokio::test]
+async fn a_crowd_at_one_port_leaves_room_for_others_at_the_server() {
+    let (client, server) = scripted(&Config::default()).await;
+    let (crowded, address) = local_forward(&client, "silent").await;
+    let (_other, other_address) = local_forward(&client, "other").await;
+    let mut crowd = Vec::new();
+    for _ in 0..CROWD {
+        crowd.push(TcpStream::connect(address).await.unwrap());
+    }
+    let mut unanswered = VecDeque::new();
+    for _ in 0..MAX_OPENING_CONNECTIONS {
+        let (host, open) = next_open(&server).await;
+        assert_eq!(host, "silent");
+        unanswered.push_back(open);
+    }
+    // All have come, and the rest of them wait here.
+    while crowded.connections().open < CROWD as u64 {
+        tokio::task::yield_now().await;
+    }
+    let mut stream = TcpStream::connect(other_address).await.unwrap();
+    let (host, open) = next_open(&server).await;
+    assert_eq!(host, "other", "a forward has more than its share");
+    let mut channel = open.accept().unwrap();
+    channel.write_all(b"through").await.unwrap();
+    let mut heard = [0; 7];
+    soon("the other port", stream.read_exact(&mut heard))
+        .await
+        .unwrap();
+    assert_eq!(&heard, b"through");
+    // An answer of any kind lets the next one ask.
+    for answered in 0..CROWD - MAX_OPENING_CONNECTIONS {
+        let open = unanswered.pop_front().unwrap();
+        match answered % 2 {
+            0 => drop(open.accept().unwrap()),
+            _ => open.refuse(OpenFailureReason::CONNECT_FAILED, "nobody there"),
+        }
+        let (host, open) = next_open(&server).await;
+        assert_eq!(host, "silent");
+        unanswered.push_back(open);
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_at_one_port_of_the_server_leaves_room_for_others_here() {
+    let (client, server) = scripted(&Config::default()).await;
+    let silent = Forwarding::new(ListenOn::server("", 8_080), Target::port("127.0.0.1", 9))
+        .accept_if(|_arrival| std::future::pending());
+    let greeting = Target::serve(|mut stream| async move {
+        let _gone = stream.write_all(b"hello").await;
+    });
+    let (crowded, _) = tokio::join!(client.forward(&silent), agree(&server, b""));
+    let (other, _) = tokio::join!(client.forward_remote("", 8_081, greeting), agree(&server, b""));
+    let (crowded, _other) = (crowded.unwrap(), other.unwrap());
+    let mut asked = JoinSet::new();
+    for came in 1..=MAX_OPENING_CONNECTIONS as u64 {
+        let server = server.clone();
+        asked.spawn(async move { server.open(forwarded("", 8_080)).await });
+        // One after the other, so that none is refused for coming too fast.
+        while crowded.connections().open < came {
+            tokio::task::yield_now().await;
+        }
+    }
+    let too_many = soon("an answer", server.open(forwarded("", 8_080))).await;
+    let Err(OpenError::Refused(failure)) = too_many else {
+        panic!("{too_many:?}")
+    };
+    assert_eq!(failure.reason, OpenFailureReason::RESOURCE_SHORTAGE);
+    assert_eq!(asked.try_join_next().map(drop), None, "the others still wait");
+    let mut channel = opens(&server, forwarded("", 8_081)).await;
+    let mut heard = [0; 5];
+    soon("the other port", channel.read_exact(&mut heard))
+        .await
+        .unwrap();
+    assert_eq!(&heard, b"hello");
+}
