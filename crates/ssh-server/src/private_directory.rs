@@ -24,7 +24,7 @@ impl PrivateDirectory {
             .iter()
             .filter_map(|byte| char::from_digit(u32::from(*byte) % 36, 36))
             .collect();
-        let path = std::env::temp_dir().join(format!("ssh-{name}"));
+        let path = absolute(&std::env::temp_dir()).join(format!("ssh-{name}"));
         DirBuilder::new().mode(PRIVATE).create(&path)?;
         let directory = Self(path);
         directory.give_to_its_user()?;
@@ -60,6 +60,12 @@ impl Drop for PrivateDirectory {
     }
 }
 
+/// The directory by a name that is right everywhere: the programs that are told it run in a user's home. One that has no
+/// such name (an empty one has none) gives way to the system's own.
+fn absolute(directory: &Path) -> PathBuf {
+    std::path::absolute(directory).unwrap_or_else(|_| PathBuf::from("/tmp"))
+}
+
 /// The user's alone.
 const PRIVATE: u32 = 0o700;
 
@@ -78,6 +84,19 @@ mod tests {
         fs::write(path.join("file"), "text").unwrap();
         drop(directory);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn its_name_is_right_in_every_working_directory() {
+        let here = std::env::current_dir().unwrap();
+        for (named, expected) in [
+            ("relative/place", here.join("relative/place")),
+            (".", here.clone()),
+            ("/var/tmp", PathBuf::from("/var/tmp")),
+            ("", PathBuf::from("/tmp")),
+        ] {
+            assert_eq!(absolute(Path::new(named)), expected, "{named:?}");
+        }
     }
 
     #[test]
