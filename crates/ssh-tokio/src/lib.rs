@@ -13,8 +13,8 @@
 //! What lives here: [`next_event`], which drives any machine over a borrowed stream up to its next event; [`start`],
 //! which gives a [`Connection`](channel::Connection) its event loop; [`Channel`], a channel as byte streams and
 //! requests; [`system_rng`], the one source of randomness; [`terminal`], the modes of a terminal of this system;
-//! with the feature `tunnel`, on Linux, `tunnel`: its network devices. What does not: who to trust and what to allow, which is
-//! the business of the two front doors above.
+//! with the feature `tunnel`, on Linux, `tunnel`: its network devices. What does not: who to trust and what to allow,
+//! which is the business of the two front doors above.
 //!
 //! The stream is anything that reads and writes: a socket, one end of `tokio::io::duplex`, another connection's
 //! channel.

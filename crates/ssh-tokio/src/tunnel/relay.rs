@@ -79,12 +79,12 @@ async fn collect(from: &TunnelDevice, mut to: ChannelWriter, counters: &TunnelCo
     let mut room = Frame::new(from.mode());
     loop {
         let length = from.receive(room.packet_mut()).await?;
-        let Some(frame) = room.of(length) else {
-            count(&counters.lost);
-            continue;
+        let sent = match room.of(length) {
+            Some(frame) => Some(to.send_datagram(frame).await?),
+            None => None,
         };
-        match to.send_datagram(frame).await? {
-            Datagram::Sent => count(&counters.sent),
+        match sent {
+            Some(Datagram::Sent) => count(&counters.sent),
             lost => {
                 tracing::trace!(
                     device = from.name(),
@@ -95,6 +95,8 @@ async fn collect(from: &TunnelDevice, mut to: ChannelWriter, counters: &TunnelCo
                 count(&counters.lost);
             }
         }
+        // What is lost waits for nobody either.
+        tokio::task::consume_budget().await;
     }
 }
 
