@@ -144,8 +144,8 @@ impl ShowWarning {
     }
 }
 
-/// How long the steps of connecting, and of what follows, may take, each by itself. They stand in place of the deadlines in
-/// `transport.limits`. [`Duration::MAX`] is no limit.
+/// How long the steps of connecting, and of what follows, may take, each by itself. They stand in place of the deadlines
+/// in `transport.limits`. [`Duration::MAX`] is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// Looking up the name and connecting, all addresses together.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A field in `[` and `]` is taken as it stands, so an IPv6 address may be one; a backslash takes the meaning of a colon
-//! behind it; a field with a slash is a path; a port may be the name of a service. `${NAME}` stands for a variable of the environment.
+//! behind it; a field with a slash is a path; a port may be the name of a service. `${NAME}` stands for a variable of the
+//! environment.
 
 use super::services::tcp_port;
 use super::values::{ValueError, wrong};
