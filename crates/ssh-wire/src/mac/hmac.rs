@@ -15,15 +15,25 @@ use crate::{KeysError, Tier};
 pub static HMAC_SHA2_256: Mac = sha2("hmac-sha2-256", 32, Tier::Compatible, &Over::<Sha256>::NEW);
 
 /// `hmac-sha2-256-etm@openssh.com`.
-pub static HMAC_SHA2_256_ETM: Mac =
-    sha2("hmac-sha2-256-etm@openssh.com", 32, Tier::Recommended, &Over::<Sha256>::NEW).etm();
+pub static HMAC_SHA2_256_ETM: Mac = sha2(
+    "hmac-sha2-256-etm@openssh.com",
+    32,
+    Tier::Recommended,
+    &Over::<Sha256>::NEW,
+)
+.etm();
 
 /// `hmac-sha2-512`.
 pub static HMAC_SHA2_512: Mac = sha2("hmac-sha2-512", 64, Tier::Compatible, &Over::<Sha512>::NEW);
 
 /// `hmac-sha2-512-etm@openssh.com`.
-pub static HMAC_SHA2_512_ETM: Mac =
-    sha2("hmac-sha2-512-etm@openssh.com", 64, Tier::Recommended, &Over::<Sha512>::NEW).etm();
+pub static HMAC_SHA2_512_ETM: Mac = sha2(
+    "hmac-sha2-512-etm@openssh.com",
+    64,
+    Tier::Recommended,
+    &Over::<Sha512>::NEW,
+)
+.etm();
 
 /// `hmac-sha1`: collisions of SHA-1 are no attack on it, and many servers in use know nothing newer.
 pub static HMAC_SHA1: Mac = sha1("hmac-sha1", 20, Tier::Compatible);
