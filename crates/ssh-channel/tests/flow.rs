@@ -245,7 +245,7 @@ fn no_room_in_the_outbox_is_pending_too() {
 
 #[test]
 fn channels_take_turns_when_the_outbox_is_short() {
-    let mut pair = pair(open_house(), windows_of(64 << 20));
+    let mut pair = pair(open_house(), windows_of(8 << 20));
     let channels: Vec<_> = (0..4).map(|_| pair.open()).collect();
     let bytes = vec![0; 1 << 20];
     let mut written = [0_usize; 4];
@@ -289,7 +289,7 @@ fn channels_take_turns_when_the_outbox_is_short() {
 
 #[test]
 fn who_writes_in_small_pieces_has_no_longer_turn_than_others() {
-    let mut pair = pair(open_house(), windows_of(64 << 20));
+    let mut pair = pair(open_house(), windows_of(8 << 20));
     let bytes = vec![0; 1 << 20];
     let writers = [(pair.open(), 1_000), (pair.open(), bytes.len())];
     let mut written = [0_usize; 2];
@@ -320,7 +320,7 @@ fn who_writes_in_small_pieces_has_no_longer_turn_than_others() {
 
 #[test]
 fn a_keystroke_does_not_wait_for_a_bulk_transfer() {
-    let mut pair = pair(open_house(), windows_of(64 << 20));
+    let mut pair = pair(open_house(), windows_of(8 << 20));
     let (bulk, sink) = pair.open();
     let (shell, _) = pair.open();
     let bytes = vec![0; 1 << 20];
