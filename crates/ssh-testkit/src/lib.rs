@@ -9,6 +9,7 @@
 //! | [`clock`] | time that moves when a test says so |
 //! | [`rng`] | the seeded generator |
 //! | [`hostile`] | a scripted peer that speaks raw packets and lies at every step, and what it is let loose on |
+//! | [`lossy`] | a link between namespaces that loses packets |
 //! | [`network`] | network namespaces, a tunnel's devices in them, traffic between them |
 //! | [`peers`] | which foreign programs are here, and what to do when one is not |
 //! | [`running`] | processes that end with their handle, free ports, patience with a limit |
@@ -20,6 +21,7 @@
 pub mod clock;
 pub mod hostile;
 pub mod link;
+pub mod lossy;
 pub mod network;
 pub mod openssh;
 pub mod pair;

@@ -1,6 +1,6 @@
 //! New keys again and again while everything goes on at once: a hundred channels that echo, files with many requests in
 //! flight, pings both ways, over a wire that carries single bytes; both sides have the limit, so that both ask at once
-//! (case 6 and promise 22 of the security page). Other people's clients and servers: `tests/interop/rekeyed.rs`; a link that
+//! (case 6 and promise 22 of the security page). Other people's clients and servers: `tests/interop/rekeyed/`; a link that
 //! loses packets: `lossy`.
 
 use std::net::{IpAddr, Ipv4Addr};
