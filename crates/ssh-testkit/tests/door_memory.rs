@@ -1,6 +1,9 @@
 //! What strangers cost the front door of a server, all of it counted: tasks, buffers, machines. While they have said
-//! nothing, while they have not logged in (promise 8), and when they are gone, having failed (promise 16). A test program
-//! of its own, because it counts every allocation, and with one thread, on which all of them are made.
+//! nothing, while they have not logged in (promise 8), and when they are gone, having failed; and what is left of all that
+//! was refused to somebody who is logged in, in both front doors (promise 16; the machines alone: `hostile_memory.rs`). A
+//! test program of its own, because it counts every allocation, and with one thread, on which all of them are made.
+//!
+//! `BOWLINE_REFUSALS=1000000` has so many of each refused; CI has time for fewer.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,10 +18,12 @@ use std::time::Duration;
 use allocation_counter::measure;
 use ssh_client::auth::UserName;
 use ssh_client::auth::client::{Authenticator, Event};
+use ssh_client::channel::{GlobalRequest, TcpipForward};
 use ssh_client::kex::{self, Handshake, HandshakeEvent, Transport};
 use ssh_client::tokio_driver::{next_event, now, system_rng};
 use ssh_client::wire::Layer;
-use ssh_server::{Application, Limits, Peer, Server};
+use ssh_client::{Client, Config, Credentials, Error, HostKeys};
+use ssh_server::{Application, Candidate, Decision, Limits, Peer, Permissions, Server};
 use ssh_testkit::pair::Setup;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::UnixStream;
@@ -30,6 +35,15 @@ struct Closed;
 
 impl Application for Closed {}
 
+/// Lets everybody in, and does nothing for them.
+struct Idle;
+
+impl Application for Idle {
+    async fn password(&self, _candidate: &Candidate, _password: &[u8]) -> Decision {
+        Decision::Accept(Permissions::default())
+    }
+}
+
 fn runtime() -> Runtime {
     // The clock stands still while anybody works: no limit of time is met by accident.
     Builder::new_current_thread()
@@ -40,6 +54,10 @@ fn runtime() -> Runtime {
 }
 
 fn server() -> Server<Closed> {
+    server_of(Closed)
+}
+
+fn server_of<A: Application>(application: A) -> Server<A> {
     let limits = Limits {
         max_startups_per_source: u32::MAX,
         // A busy machine decides nothing.
@@ -55,17 +73,17 @@ fn server() -> Server<Closed> {
     let builder = Server::builder().config(config).limits(limits);
     builder
         .host_key(Setup::default().host_key())
-        .build(Closed)
+        .build(application)
         .unwrap()
 }
 
 /// Somebody at the door, and the task that serves them.
-fn knock(server: &Server<Closed>) -> (DuplexStream, JoinHandle<()>) {
+fn knock<A: Application>(server: &Server<A>) -> (DuplexStream, JoinHandle<()>) {
     let (near, far) = duplex(64 * 1024);
     (near, serve(server, far))
 }
 
-fn serve<S: Stream>(server: &Server<Closed>, stream: S) -> JoinHandle<()> {
+fn serve<A: Application, S: Stream>(server: &Server<A>, stream: S) -> JoinHandle<()> {
     let server = server.clone();
     tokio::spawn(async move {
         let _ended = server.serve_stream(stream, Peer::named("a stranger")).await;
@@ -183,10 +201,18 @@ fn a_stranger_never_costs_more_than_64_kib() {
     assert!(used.bytes_max <= 64 * 1024, "{} bytes", used.bytes_max);
 }
 
-/// Promise 16: `BOWLINE_REFUSALS` asks for more than CI has time for.
+// ---- promise 16 ------------------------------------------------------------------------------------------------------
+
+/// The most that may be left of all of them.
+const LEFT_BYTES: i64 = 16 * 1024;
+
+fn refusals() -> usize {
+    std::env::var("BOWLINE_REFUSALS").map_or(3_000, |text| text.parse().unwrap())
+}
+
 #[test]
 fn logins_that_fail_leave_nothing_behind() {
-    let wanted = std::env::var("BOWLINE_REFUSALS").map_or(3_000, |text| text.parse().unwrap());
+    let wanted = refusals();
     let (runtime, server) = (runtime(), server());
     let once = || {
         runtime.block_on(async {
@@ -209,8 +235,52 @@ fn logins_that_fail_leave_nothing_behind() {
     });
     println!("{} bytes are left of {failed} logins", used.bytes_current);
     assert!(
-        used.bytes_current <= 16 * 1024,
+        used.bytes_current <= LEFT_BYTES,
         "{} bytes are left",
+        used.bytes_current
+    );
+}
+
+#[test]
+fn channels_and_forwards_that_are_refused_leave_nothing_behind() {
+    let (runtime, server) = (runtime(), server_of(Idle));
+    let client = runtime.block_on(async {
+        let (near, _serving) = knock(&server);
+        let host_keys = HostKeys::pinned(Setup::default().host_key().public().clone());
+        let password = Credentials::password("secret");
+        let config = Config::default();
+        let connecting = Client::over(&config, near, ("here", 22), "alice", host_keys, password);
+        connecting.await.unwrap()
+    });
+    let open = async || {
+        let refused = client.direct_tcpip("elsewhere", 22).await.err();
+        assert!(matches!(refused, Some(Error::Open { .. })), "{refused:?}");
+    };
+    let forward = async || {
+        let wanted = GlobalRequest::from(TcpipForward::new("", 0));
+        let answer = client.handle().global_request(&wanted).await.unwrap();
+        assert_eq!(answer, None, "nobody listens");
+    };
+    refused("connections", &runtime, open);
+    refused("forwards", &runtime, forward);
+}
+
+/// Has this refused again and again, and counts what is left of it on both sides.
+fn refused(what: &str, runtime: &Runtime, ask: impl AsyncFn()) {
+    let times = |count: usize| {
+        runtime.block_on(async {
+            for _ in 0..count {
+                ask().await;
+            }
+        });
+    };
+    // What is made once is made by the first.
+    times(1_000);
+    let used = measure(|| times(refusals()));
+    println!("{} bytes are left of {} {what}", used.bytes_current, refusals());
+    assert!(
+        used.bytes_current <= LEFT_BYTES,
+        "{} bytes are left of refused {what}",
         used.bytes_current
     );
 }
