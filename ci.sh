@@ -6,6 +6,9 @@ set -euo pipefail
 cd "$(dirname "$0")"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 peers_dir="$PWD/target/peers"
+go_peer="$peers_dir/bin/go-peer"
+go_source=crates/ssh-testkit/tests/interop/go/peer.go
+go_path=/usr/share/gocode # where Debian puts the libraries
 skipped=()
 
 note() { printf '\n==> %s\n' "$*"; }
@@ -30,6 +33,8 @@ apt_packages() {
   have Xvfb || wanted+=(xvfb)
   have xdpyinfo || wanted+=(x11-utils)
   have cc || wanted+=(build-essential)
+  # The largest of them, and the only ones that bring Go's SSH: the peer is built once and kept.
+  [ "$go_peer" -nt "$go_source" ] || { have go && [ -d "$go_path/src/golang.org/x/crypto/ssh" ]; } || wanted+=(golang-go golang-golang-x-crypto-dev)
   have python3 || wanted+=(python3)
   python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3-venv python3-pip)
   [ ${#wanted[@]} -eq 0 ] && return
@@ -53,6 +58,14 @@ python_peers() {
   export BOWLINE_PEERS_PYTHON="$peers_dir/bin/python"
 }
 
+# Go's SSH in either seat, from the library that Debian packages.
+build_go_peer() {
+  [ "$go_peer" -nt "$go_source" ] && return
+  mkdir -p "${go_peer%/*}"
+  env GO111MODULE=off GOENV=off GOPATH="$go_path" GOCACHE="$peers_dir/go-cache" CGO_ENABLED=0 \
+    go build -o "$go_peer" "$go_source" || missing "Go's SSH: $go_source could not be built"
+}
+
 # Parts of the Rust toolchain that a minimal one leaves out.
 rust_parts() {
   local part
@@ -67,6 +80,7 @@ step_tools() {
   rust_parts
   apt_packages
   python_peers
+  build_go_peer
   [ -d /run/sshd ] || mkdir -p /run/sshd 2>/dev/null || true # OpenSSH's server wants it when started as root
 }
 step_format() {

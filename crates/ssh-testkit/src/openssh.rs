@@ -1,6 +1,7 @@
 //! OpenSSH's server and client, with keys made on the spot, in a folder that goes with the value.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -116,8 +117,17 @@ impl Keys {
     /// # Panics
     /// It cannot be written.
     pub fn known_hosts(&self, file: &str, port: u16, name: &str) -> PathBuf {
+        self.known_hosts_at(file, (Ipv4Addr::LOCALHOST, port).into(), name)
+    }
+
+    /// The same for any address.
+    ///
+    /// # Panics
+    /// It cannot be written.
+    pub fn known_hosts_at(&self, file: &str, address: SocketAddr, name: &str) -> PathBuf {
         let path = self.path(file);
-        fs::write(&path, format!("[127.0.0.1]:{port} {}\n", self.public(name))).expect("known_hosts");
+        let (host, port) = (address.ip(), address.port());
+        fs::write(&path, format!("[{host}]:{port} {}\n", self.public(name))).expect("known_hosts");
         path
     }
 }
@@ -311,7 +321,13 @@ impl Drop for Account {
 
 /// The arguments with which OpenSSH's client and its `sftp` log in to a server of ours as `user`, asking nobody.
 pub fn client_arguments(keys: &Keys, port: u16) -> Vec<String> {
-    let known = keys.known_hosts("known_hosts", port, "host");
+    client_arguments_at(keys, (Ipv4Addr::LOCALHOST, port).into())
+}
+
+/// The same for a server at another address.
+pub fn client_arguments_at(keys: &Keys, address: SocketAddr) -> Vec<String> {
+    let port = address.port();
+    let known = keys.known_hosts_at("known_hosts", address, "host");
     let identity = keys.path("user");
     let _ = fs::set_permissions(&identity, fs::Permissions::from_mode(0o600));
     [

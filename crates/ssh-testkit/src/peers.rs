@@ -23,6 +23,13 @@ pub fn python() -> Option<PathBuf> {
     given.into_iter().chain([made]).find(|python| python.is_file())
 }
 
+/// Go's SSH in either seat (`tests/interop/go/peer.go`), which `ci.sh` builds beside that Python.
+pub fn go() -> Option<PathBuf> {
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/bin/go-peer");
+    let beside = python().map(|python| python.with_file_name("go-peer"));
+    beside.into_iter().chain([made]).find(|program| program.is_file())
+}
+
 /// Whether a missing peer is a failure.
 pub fn is_required() -> bool {
     std::env::var("BOWLINE_INTEROP").is_ok_and(|value| value == "require")
@@ -42,6 +49,14 @@ pub fn need(program: &str) -> Option<PathBuf> {
 /// They are missing and [`is_required`].
 pub fn need_python() -> Option<PathBuf> {
     told(python(), "asyncssh and paramiko")
+}
+
+/// As [`need`], for Go's SSH.
+///
+/// # Panics
+/// It is missing and [`is_required`].
+pub fn need_go() -> Option<PathBuf> {
+    told(go(), "Go's SSH, built from tests/interop/go/peer.go,")
 }
 
 /// As [`need`], for the `ssh-audit` beside the Python peers.

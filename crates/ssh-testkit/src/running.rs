@@ -1,7 +1,7 @@
 //! Foreign programs as values: started on loopback, ended by their process id when the value goes.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -70,23 +70,32 @@ impl Drop for Running {
     }
 }
 
-/// A server that knows no network: started anew for each connection to a free loopback port, with the connection as its
-/// standard input and output. Dropping this ends all of them.
+/// A server that knows no network: started anew for each connection to a free port, with the connection as its standard
+/// input and output. Dropping this ends all of them.
 #[derive(Debug)]
 pub struct PerConnection {
     /// Where connections are taken.
     pub port: u16,
+    address: IpAddr,
     stop: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
 
 impl PerConnection {
-    /// Takes connections, and starts what `command` makes for each.
+    /// Takes connections on loopback, and starts what `command` makes for each.
     ///
     /// # Panics
     /// There is no free port.
     pub fn start(command: impl Fn() -> Command + Send + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), command)
+    }
+
+    /// The same at another address of this machine.
+    ///
+    /// # Panics
+    /// There is no such address, or no free port.
+    pub fn start_at(address: IpAddr, command: impl Fn() -> Command + Send + 'static) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("a free port");
         let port = listener.local_addr().expect("its address").port();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -110,6 +119,7 @@ impl PerConnection {
         });
         Self {
             port,
+            address,
             stop,
             accepting: Some(accepting),
         }
@@ -120,7 +130,7 @@ impl Drop for PerConnection {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         // One more connection, so that it sees the flag.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        let _ = TcpStream::connect((self.address, self.port));
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
         }
@@ -154,17 +164,25 @@ pub fn free_port() -> u16 {
 /// Below the ports that Linux gives to whoever asks for any (32768 and more), and above those of well-known servers.
 const PORTS: Range<u16> = 20_000..32_000;
 
-/// Waits until an SSH server greets on `port`.
+/// Waits until an SSH server greets on loopback's `port`.
 ///
 /// # Errors
 /// The program ended or did not greet in time.
 pub fn wait_for_greeting(program: &mut Running, port: u16) -> Result<(), String> {
+    wait_for_greeting_at(program, (Ipv4Addr::LOCALHOST, port).into())
+}
+
+/// The same at any address of this machine.
+///
+/// # Errors
+/// The program ended or did not greet in time.
+pub fn wait_for_greeting_at(program: &mut Running, address: SocketAddr) -> Result<(), String> {
     let begin = Instant::now();
     while begin.elapsed() < START {
         if !program.is_alive() {
-            return Err(format!("the server for port {port} ended at once"));
+            return Err(format!("the server at {address} ended at once"));
         }
-        if let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+        if let Ok(mut stream) = TcpStream::connect(address) {
             let mut greeting = [0; 4];
             stream
                 .set_read_timeout(Some(START))
@@ -175,7 +193,7 @@ pub fn wait_for_greeting(program: &mut Running, port: u16) -> Result<(), String>
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    Err(format!("no server greeted on port {port}"))
+    Err(format!("no server greeted at {address}"))
 }
 
 /// How a program ended, and all it said.

@@ -1,8 +1,8 @@
 """asyncssh under changes of keys, on either side: many processes at once, files, signs of life, while keys last for next to
 nothing.
 
-Arguments of the client: client port user key-file known-hosts-file folder bytes seconds channels
-Arguments of the server: server port authorized-keys-file host-key-file bytes seconds
+Arguments of the client: client host port user key-file known-hosts-file folder bytes seconds channels
+Arguments of the server: server host port authorized-keys-file host-key-file bytes seconds
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import sys
 
 import asyncssh
 
-side, port, *rest = sys.argv[1:]
+side, host, port, *rest = sys.argv[1:]
 
 
 async def echo_one(conn, number):
@@ -21,9 +21,9 @@ async def echo_one(conn, number):
     assert result.exit_status == 0
 
 
-async def carry_files(conn, folder):
+async def carry_files(conn, folder, size):
     local, remote, back = (os.path.join(folder, name) for name in ("local", "remote", "back"))
-    sent = os.urandom(200_000)
+    sent = os.urandom(size)
     with open(local, "wb") as file:
         file.write(sent)
     async with conn.start_sftp_client() as sftp:
@@ -37,13 +37,15 @@ async def client(user, key, known, folder, limit, seconds, channels):
     settings = dict(username=user, known_hosts=known, client_keys=[key], agent_path=None, config=None,
                     kex_algs=["curve25519-sha256"], rekey_bytes=int(limit), rekey_seconds=int(seconds),
                     keepalive_interval=0.05, keepalive_count_max=10_000)
-    async with asyncssh.connect("127.0.0.1", int(port), **settings) as conn:
-        begin = asyncio.get_event_loop().time()
-        while True:
-            await asyncio.gather(carry_files(conn, folder), *(echo_one(conn, number) for number in range(int(channels))))
-            # Where keys grow old by time, it has to pass.
-            if asyncio.get_event_loop().time() - begin > (3 * int(seconds) if int(seconds) < 60 else 0):
-                break
+    async with asyncssh.connect(host, int(port), **settings) as conn:
+        begin, size, sent = asyncio.get_event_loop().time(), 6_000 * int(channels), 0
+        # Where keys grow old by time, it has to pass; where they do by bytes, these have to.
+        time = 3 * int(seconds) if int(seconds) < 60 else 0
+        least = int(limit) * 1.2 if int(limit) < 1 << 30 else 0
+        while sent <= least or asyncio.get_event_loop().time() - begin <= time:
+            await asyncio.gather(carry_files(conn, folder, size),
+                                 *(echo_one(conn, number) for number in range(int(channels))))
+            sent += size + 2000 * int(channels)
     print("ok")
 
 
@@ -53,7 +55,7 @@ async def echo(process):
 
 
 async def server(authorized, host_key, limit, seconds):
-    await asyncssh.listen("127.0.0.1", int(port), server_host_keys=[host_key], authorized_client_keys=authorized,
+    await asyncssh.listen(host, int(port), server_host_keys=[host_key], authorized_client_keys=authorized,
                           process_factory=echo, sftp_factory=True, encoding=None, config=None,
                           rekey_bytes=int(limit), rekey_seconds=int(seconds))
     await asyncio.Event().wait()

@@ -11,13 +11,14 @@
 //!  halted           OpenSSH in both seats, stopped for a while, and killed
 //!  key_types        OpenSSH in both seats: RSA
 //!  security_keys    OpenSSH in both seats: keys of a FIDO device in software
-//!  rekeyed          OpenSSH, asyncssh, dropbear in both seats, plink: keys that last for next to nothing, under load
+//!  rekeyed          OpenSSH, asyncssh, Go, dropbear in both seats, plink: keys that last for next to nothing, under load
 //!  rekey_trust      our client library     ──▶ our server library: a host key that changes
 //!  openssh_client   OpenSSH's ssh and sftp ──▶ our server library
 //!  openssh_server   our client library     ──▶ OpenSSH's sshd; openssh_server_forwards: forwards of every kind;
 //!                   openssh_server_routes: jump hosts, programs, proxies
 //!  python_clients   asyncssh, paramiko     ──▶ our server library
 //!  python_servers   our client library     ──▶ asyncssh
+//!  go               a client of Go's       ──▶ our server library, our client library ──▶ a server of Go's
 //!  putty            plink                  ──▶ our server library
 //!  dropbear         dbclient               ──▶ our server library, our client library ──▶ dropbear
 //!  libssh           a client of libssh     ──▶ our server library, our client library ──▶ a server of libssh
@@ -45,6 +46,7 @@ mod dropbear;
 mod echo;
 mod foreign;
 mod fragments;
+mod go;
 mod halted;
 mod key_types;
 mod libssh;

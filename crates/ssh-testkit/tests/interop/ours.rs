@@ -1,5 +1,6 @@
 //! Our server library, as an application would start it: keys from a file, one password, programs, files, forwards.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,11 +18,15 @@ use tokio::runtime::Runtime;
 /// How long each step up to the login may take, in either role.
 pub const PATIENCE: Duration = Duration::from_secs(240);
 
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// The one password.
 pub const PASSWORD: &str = "correct horse";
 
-/// A server of ours on a free loopback port. Dropping it ends it.
+/// A server of ours on a free port. Dropping it ends it.
 pub struct Ours {
+    /// The address at which it listens: loopback, if nothing else was asked for.
+    pub address: IpAddr,
     /// Where it listens.
     pub port: u16,
     /// Its keys, and those it lets in.
@@ -59,6 +64,13 @@ impl Ours {
         Self::with_keys(Keys::make(), change)
     }
 
+    /// The same at another address of this machine.
+    pub fn at(address: IpAddr, change: impl FnOnce(&mut Config)) -> Self {
+        Self::begin(address, Keys::make().into(), change, |builder, keys| {
+            show(builder, keys, "host")
+        })
+    }
+
     /// The same with keys made before.
     pub fn with_keys(keys: impl Into<Arc<Keys>>, change: impl FnOnce(&mut Config)) -> Self {
         Self::with_host_keys(keys.into(), &["host"], change)
@@ -66,7 +78,7 @@ impl Ours {
 
     /// The same with the host keys of these names, each with its certificate if there is one.
     pub fn with_host_keys(keys: Arc<Keys>, names: &[&str], change: impl FnOnce(&mut Config)) -> Self {
-        Self::begin(keys, change, |builder, keys| {
+        Self::begin(LOOPBACK, keys, change, |builder, keys| {
             names
                 .iter()
                 .fold(builder, |builder, name| show(builder, keys, name))
@@ -75,10 +87,11 @@ impl Ours {
 
     /// A server with settings of the test's own whose only host key is this one.
     pub fn with_host_key(keys: Keys, key: impl Signer + 'static, change: impl FnOnce(&mut Config)) -> Self {
-        Self::begin(keys.into(), change, |builder, _| builder.host_key(key))
+        Self::begin(LOOPBACK, keys.into(), change, |builder, _| builder.host_key(key))
     }
 
     fn begin(
+        address: IpAddr,
         keys: Arc<Keys>,
         change: impl FnOnce(&mut Config),
         show: impl FnOnce(Builder, &Keys) -> Builder,
@@ -111,9 +124,15 @@ impl Ours {
             ..Limits::default()
         };
         let builder = show(Server::builder().config(config).limits(limits), &keys);
-        let listening = runtime.block_on(builder.listen(("127.0.0.1", 0), door)).unwrap();
-        let (port, proxy) = in_front_of(listening.local_addr().port());
+        let listening = runtime.block_on(builder.listen((address, 0), door)).unwrap();
+        let port = listening.local_addr().port();
+        let (port, proxy) = if address == LOOPBACK {
+            in_front_of(port)
+        } else {
+            (port, None)
+        };
         Self {
+            address,
             port,
             _proxy: proxy,
             keys,
@@ -139,12 +158,13 @@ impl Ours {
         self.attempts.lock().unwrap().clone()
     }
 
-    /// How many key exchanges the only connection with a session had, which is over or about to be.
+    /// How many key exchanges the only connection with sessions had, which is over or about to be.
     pub fn key_exchanges(&self) -> u64 {
         let since = Instant::now();
         loop {
-            if let [count] = self.key_exchanges.lock().unwrap()[..] {
-                return count;
+            // Counted when it is over: each of its sessions tells the same.
+            if let Some(count) = self.key_exchanges.lock().unwrap().first() {
+                return *count;
             }
             assert!(since.elapsed() < PATIENCE, "the connection does not end");
             std::thread::sleep(Duration::from_millis(5));
@@ -164,7 +184,7 @@ impl Ours {
 
     /// `user@host`, as OpenSSH's clients take it.
     pub fn destination(&self) -> String {
-        format!("{}@127.0.0.1", self.user())
+        format!("{}@{}", self.user(), self.address)
     }
 }
 
