@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::application::Application;
+use crate::aside::OWN_PATHS;
 use crate::channel::ChannelType;
 use crate::listen::{Purpose, SocketPolicy, lead, unix};
 use crate::private_directory::PrivateDirectory;
@@ -26,10 +27,10 @@ impl AgentSocket {
 }
 
 /// Makes the socket, and leads what connects there to the client.
-pub(crate) fn listen<A: Application>(visit: &Visit<A>) -> io::Result<std::sync::Arc<AgentSocket>> {
-    let directory = PrivateDirectory::make()?;
-    let path = directory.path().join(format!("agent.{}", std::process::id()));
-    let listener = unix(&path, SocketPolicy::default())?;
+pub(crate) async fn listen<A: Application>(visit: &Visit<A>) -> io::Result<std::sync::Arc<AgentSocket>> {
+    let (directory, gone_with) = PrivateDirectory::make_aside().await?;
+    let path = directory.join(format!("agent.{}", std::process::id()));
+    let listener = unix(path.clone(), SocketPolicy::default(), &OWN_PATHS).await?;
     let purpose = Purpose {
         channel: Box::new(|_arrival| ChannelType::AuthAgent),
         timeout: "agent-connection",
@@ -39,7 +40,7 @@ pub(crate) fn listen<A: Application>(visit: &Visit<A>) -> io::Result<std::sync::
     let client = visit.client();
     visit.spawn(async move {
         lead(listener, purpose, client, std::future::pending()).await;
-        drop(directory);
+        gone_with.end().await;
     });
     Ok(std::sync::Arc::new(AgentSocket { path }))
 }

@@ -68,6 +68,7 @@ impl<A: Application> Guests<A> {
     fn open(&mut self, open: IncomingOpen) {
         let kind = match open.channel_type() {
             ChannelType::Session => Kind::Session,
+            ChannelType::Tun(_) => Kind::Tunnel,
             _ => Kind::Forward,
         };
         let Some(place) = self.visit.places.take(kind) else {

@@ -66,6 +66,7 @@
 mod account;
 mod agent;
 mod application;
+mod aside;
 mod attend;
 mod authorize;
 mod broadcast;

@@ -48,6 +48,9 @@ pub struct Limits {
     /// Terminals that the sessions of a connection may have at once (`pty-req`). The system has a few thousand for all its
     /// users.
     pub max_terminals: usize,
+    /// Tunnels a connection may have open at once (`tun@openssh.com`). Each is a network device, as a rule, which everybody on
+    /// this machine sees.
+    pub max_tunnels: usize,
     /// Places where the server listens for one connection at once (`tcpip-forward`,
     /// `streamlocal-forward@openssh.com`).
     pub max_listeners: usize,
@@ -72,6 +75,7 @@ impl Default for Limits {
             max_forwards: 1024,
             max_displays: 32,
             max_terminals: 128,
+            max_tunnels: 8,
             max_listeners: 128,
             forward_connect_time: Duration::from_secs(30),
             unused_connection_time: None,

@@ -22,6 +22,7 @@ struct Taken {
     forwards: usize,
     displays: usize,
     terminals: usize,
+    tunnels: usize,
 }
 
 /// What a place is for.
@@ -35,6 +36,8 @@ pub(crate) enum Kind {
     Display,
     /// A terminal, which is one of the system's.
     Terminal,
+    /// A tunnel, which is a network device.
+    Tunnel,
 }
 
 impl Taken {
@@ -44,12 +47,13 @@ impl Taken {
             Kind::Forward => &mut self.forwards,
             Kind::Display => &mut self.displays,
             Kind::Terminal => &mut self.terminals,
+            Kind::Tunnel => &mut self.tunnels,
         }
     }
 
-    /// Whether no channel is open. The others go with their sessions.
+    /// Whether no channel is open. Displays and terminals go with their sessions.
     fn none(&self) -> bool {
-        self.sessions == 0 && self.forwards == 0
+        self.sessions == 0 && self.forwards == 0 && self.tunnels == 0
     }
 }
 
@@ -62,6 +66,7 @@ impl Places {
                 forwards: limits.max_forwards,
                 displays: limits.max_displays,
                 terminals: limits.max_terminals,
+                tunnels: limits.max_tunnels,
             },
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fd::AsRawFd;
 use rustix::fs::{Mode, OFlags};
 
+use crate::aside::{EndsAside, OWN_PATHS, aside};
 use crate::tokio_driver::system_rng;
 
 /// Such a directory; dropping it removes it with all that is in it.
@@ -15,6 +16,12 @@ use crate::tokio_driver::system_rng;
 pub(crate) struct PrivateDirectory(PathBuf);
 
 impl PrivateDirectory {
+    /// Makes one without holding up the event loop: its path, and what it goes with.
+    pub(crate) async fn make_aside() -> io::Result<(PathBuf, EndsAside<Self>)> {
+        let made = || Self::make().map(|made| (made.path().to_owned(), EndsAside::new(&OWN_PATHS, made)));
+        aside(&OWN_PATHS, made).await
+    }
+
     /// Makes one in the system's directory for temporary files. That nobody guesses the name is a courtesy: one that is
     /// there already is never used.
     pub(crate) fn make() -> io::Result<Self> {

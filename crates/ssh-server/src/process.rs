@@ -17,7 +17,7 @@ use crate::attend::attend;
 use crate::child::{self, Child};
 use crate::environment::ClientEnvironment;
 use crate::pty::NewPty;
-use crate::tokio_driver::Channel;
+use crate::session::Session;
 
 /// Runs programs as one account, which is the one this process runs as: the user is not changed here.
 #[derive(Clone, Debug)]
@@ -122,8 +122,8 @@ impl Programs {
     }
 
     /// Serves a running program over its session's channel until both are over.
-    pub(crate) async fn attend(&self, child: Child, channel: Channel) {
-        attend(child, channel, self.patience).await;
+    pub(crate) async fn attend(&self, child: Child, session: Session) {
+        attend(child, session, self.patience).await;
     }
 }
 

@@ -299,7 +299,7 @@ impl Process {
             .to_owned();
         match pty.and_then(|pty| child::start(command, &directory, pty)) {
             Ok(child) => {
-                attend(child, self.session.into_channel(), patience).await;
+                attend(child, self.session, patience).await;
                 Ok(())
             }
             Err(error) => {

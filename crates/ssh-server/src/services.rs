@@ -118,7 +118,7 @@ impl Services {
     /// The future lives in a place of its own: a session that runs nothing yet should cost next to nothing.
     fn attend<'a>(running: Running<'a>, session: Session) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         match running {
-            Running::Program(child, programs) => Box::pin(programs.attend(*child, session.into_channel())),
+            Running::Program(child, programs) => Box::pin(programs.attend(*child, session)),
             Running::Files(files) => {
                 let client = session.login().agreed.quirks;
                 Box::pin(sftp_subsystem::serve(session.into_channel(), files, client))

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::application::Login;
 use crate::channel::{self, ChannelRequest, Env, ExitSignal, ExitStatus, PtyReq, WindowChange, X11Req};
-use crate::pump;
+use crate::pump::{self, Buffers};
 use crate::timeouts::Started;
 use crate::tokio_driver::{Channel, ChannelWriter, Handle, IncomingRequest};
 use crate::visit::Extras;
@@ -243,6 +243,11 @@ impl Session {
     /// Refuses everything until the client gives up.
     pub async fn refuse_all(mut self) {
         while self.next().await.is_some() {}
+    }
+
+    /// What holds the bytes of its connection's streams.
+    pub(crate) fn buffers(&self) -> Buffers {
+        self.extras.buffers()
     }
 
     pub(crate) fn shared_login(&self) -> Arc<Login> {

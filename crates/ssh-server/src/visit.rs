@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::agent::{self, AgentSocket};
@@ -12,6 +12,7 @@ use crate::channel::X11Req;
 use crate::connection::Shared;
 use crate::listen::Client;
 use crate::places::{Kind, Place, Places};
+use crate::pump::Buffers;
 use crate::tokio_driver::Handle;
 use crate::x11::{self, Display};
 
@@ -21,8 +22,12 @@ pub(crate) struct Visit<A> {
     pub(crate) login: Arc<Login>,
     pub(crate) handle: Handle,
     pub(crate) places: Places,
+    /// What holds its streams' bytes.
+    pub(crate) buffers: Buffers,
     /// The socket of the forwarded agent, once there is one.
     agent: OnceCell<Arc<AgentSocket>>,
+    /// One display is made at a time.
+    pub(crate) display_turn: Arc<Semaphore>,
     /// What goes on beside the channels that the client opens: listening, as a rule.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -31,10 +36,12 @@ impl<A: Application> Visit<A> {
     pub(crate) fn new(shared: Arc<Shared<A>>, login: Login, handle: Handle) -> Self {
         Self {
             places: Places::new(&shared.limits),
+            buffers: Buffers::default(),
             shared,
             login: Arc::new(login),
             handle,
             agent: OnceCell::new(),
+            display_turn: Arc::new(Semaphore::new(1)),
             tasks: Mutex::default(),
         }
     }
@@ -45,6 +52,7 @@ impl<A: Application> Visit<A> {
             handle: self.handle.clone(),
             places: self.places.clone(),
             timeouts: self.shared.limits.channel_timeouts.clone(),
+            buffers: self.buffers.clone(),
         }
     }
 
@@ -65,7 +73,7 @@ impl<A: Application> Visit<A> {
             tracing::info!(peer = %self.login.peer, "agent forwarding refused");
             return None;
         }
-        let made = self.agent.get_or_try_init(|| async { agent::listen(self) }).await;
+        let made = self.agent.get_or_try_init(|| agent::listen(self)).await;
         match made {
             Ok(socket) => Some(Arc::clone(socket)),
             Err(error) => {
@@ -90,7 +98,7 @@ impl<A: Application> Visit<A> {
             tracing::info!(peer = %self.login.peer, "X11 forwarding refused: too many displays");
             return None;
         };
-        match x11::listen(self, wanted, policy, over, place) {
+        match x11::listen(self, wanted, policy, over, place).await {
             Ok(display) => Some(display),
             Err(error) => {
                 tracing::warn!(peer = %self.login.peer, %error, "no display");
@@ -116,6 +124,9 @@ pub(crate) trait Extras: Send + Sync {
 
     /// A display that leads to the client's.
     fn display<'a>(&'a self, wanted: &'a X11Req) -> Answer<'a, Display>;
+
+    /// What holds the bytes of the connection's streams.
+    fn buffers(&self) -> Buffers;
 
     /// Whether the session may have a terminal: the connection has not too many already, or this one is it.
     fn terminal(&self) -> bool;
@@ -147,6 +158,10 @@ impl<A: Application> Extras for SessionExtras<A> {
 
     fn display<'a>(&'a self, wanted: &'a X11Req) -> Answer<'a, Display> {
         Box::pin(self.visit.display(wanted, self.over.clone()))
+    }
+
+    fn buffers(&self) -> Buffers {
+        self.visit.buffers.clone()
     }
 
     fn terminal(&self) -> bool {

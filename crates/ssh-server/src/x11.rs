@@ -15,10 +15,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use crate::application::Application;
+use crate::aside::{EndsAside, OWN_PATHS, aside};
 use crate::channel::{X11, X11Req};
 use crate::listen::{Listener, Purpose, lead, tcp};
 use crate::places::Place;
@@ -87,13 +89,52 @@ fn cookie_bytes(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Makes a display, and leads what connects there to the client until the session is over.
-pub(crate) fn listen<A: Application>(
+pub(crate) async fn listen<A: Application>(
     visit: &Visit<A>,
     wanted: &X11Req,
     policy: DisplayPolicy,
     mut over: watch::Receiver<()>,
     place: Place,
 ) -> io::Result<Display> {
+    // Where all displays are taken, looking for one is a thousand calls: a client may have one thread do them.
+    let turn = Arc::clone(&visit.display_turn).acquire_owned().await;
+    let turn = turn.map_err(io::Error::other)?;
+    let single_connection = wanted.single_connection;
+    let wanted = wanted.clone();
+    let made = aside(&OWN_PATHS, move || {
+        let _turn = turn;
+        make(&wanted, policy)
+    });
+    let (listener, display, directory) = made.await?;
+    let purpose = Purpose {
+        channel: Box::new(|arrival| {
+            X11 {
+                originator: arrival.originator.clone(),
+                originator_port: arrival.port,
+            }
+            .into()
+        }),
+        timeout: "x11-connection",
+        single: single_connection,
+        own_user_only: false,
+    };
+    let client = visit.client();
+    visit.spawn(async move {
+        lead(listener, purpose, client, async {
+            while over.changed().await.is_ok() {}
+        })
+        .await;
+        directory.end().await;
+        drop(place);
+    });
+    Ok(display)
+}
+
+/// A free display, and the file with its cookie in a directory of its own.
+fn make(
+    wanted: &X11Req,
+    policy: DisplayPolicy,
+) -> io::Result<(Listener, Display, EndsAside<PrivateDirectory>)> {
     let (listener, number) = bind(policy)?;
     let directory = PrivateDirectory::make()?;
     let authority = directory.path().join("Xauthority");
@@ -104,27 +145,8 @@ pub(crate) fn listen<A: Application>(
     } else {
         format!("{}:{number}.{}", String::from_utf8_lossy(&host), wanted.screen)
     };
-    let purpose = Purpose {
-        channel: Box::new(|arrival| {
-            X11 {
-                originator: arrival.originator.clone(),
-                originator_port: arrival.port,
-            }
-            .into()
-        }),
-        timeout: "x11-connection",
-        single: wanted.single_connection,
-        own_user_only: false,
-    };
-    let client = visit.client();
-    visit.spawn(async move {
-        lead(listener, purpose, client, async {
-            while over.changed().await.is_ok() {}
-        })
-        .await;
-        drop((directory, place));
-    });
-    Ok(Display { name, authority })
+    let directory = EndsAside::new(&OWN_PATHS, directory);
+    Ok((listener, Display { name, authority }, directory))
 }
 
 /// The first free display.

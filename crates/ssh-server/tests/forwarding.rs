@@ -23,7 +23,7 @@ use ssh_server::channel::{
     ForwardedStreamlocal, ForwardedTcpip, GlobalRequest, OpenFailureReason, Tun,
 };
 use ssh_server::keys::PublicKey;
-use ssh_server::tokio_driver::Handle;
+use ssh_server::tokio_driver::{Handle, OpenError};
 use ssh_server::{
     Application, Candidate, ChannelTimeouts, Decision, Endpoint, Forward, Limits, Listen, ListenSocket,
     ListenTarget, Login, Permissions, Request, Session, SocketPolicy, Target,
@@ -324,6 +324,37 @@ async fn who_fills_one_port_takes_no_place_from_others() {
     inside.push((stream, led_here(&handle).await.1));
     for (stream, mut channel) in inside {
         is_joined(&mut channel, stream).await;
+    }
+}
+
+#[tokio::test]
+async fn tunnels_have_a_most_of_their_own() {
+    let place = Place::new();
+    let limits = Limits {
+        max_tunnels: 1,
+        max_forwards: 0,
+        ..Limits::default()
+    };
+    let handle = visit(&place, Open::new(&place, Permissions::default()), limits).await;
+    let wanted = Tun { mode: 1, unit: 3 };
+    let mut tunnel = handle.open(wanted.clone().into()).await.unwrap();
+    assert_eq!(
+        refusal(&handle, wanted.clone()).await,
+        Some(OpenFailureReason::RESOURCE_SHORTAGE)
+    );
+    tunnel.eof().unwrap();
+    tunnel.closed().await;
+    drop(tunnel);
+    loop {
+        match handle.open(wanted.clone().into()).await {
+            Ok(_again) => break,
+            // The server may not have heard of the end yet.
+            Err(OpenError::Refused(refusal)) => {
+                assert_eq!(refusal.reason, OpenFailureReason::RESOURCE_SHORTAGE)
+            }
+            Err(error) => panic!("{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

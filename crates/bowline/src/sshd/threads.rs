@@ -18,6 +18,9 @@ use ssh_server::{Application, Listening, Server};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+/// How long calls to a file system may still take when nobody is served any more.
+const LAST_CALLS: Duration = Duration::from_secs(1);
+
 /// The threads that serve, until they are told to end.
 pub(super) struct Threads {
     stop: watch::Sender<bool>,
@@ -43,7 +46,11 @@ impl Threads {
             let stopped = stop.subscribe();
             let thread = std::thread::Builder::new()
                 .name(format!("connections-{number}"))
-                .spawn(move || runtime.block_on(serve(listening, stopped, farewell)));
+                .spawn(move || {
+                    runtime.block_on(serve(listening, stopped, farewell));
+                    // A call to a file system that does not answer may never come back.
+                    runtime.shutdown_timeout(LAST_CALLS);
+                });
             threads.push(thread.map_err(|error| format!("no thread: {error}"))?);
         }
         Ok(Self { stop, threads })

@@ -17,13 +17,16 @@ use std::time::Duration;
 use crate::channel::{ChannelRequest, ExitSignal, ExitStatus};
 use crate::child::{self, Child, Ends, Exit};
 use crate::pump;
-use crate::tokio_driver::{Channel, ChannelControl, IncomingRequest};
+use crate::session::Session;
+use crate::tokio_driver::{ChannelControl, IncomingRequest};
 
 /// Serves a running program. `patience` is what [`Process::hang_up`](crate::child::Process::hang_up) has with it once
 /// the client has gone.
-pub(crate) async fn attend(child: Child, channel: Channel, patience: Duration) {
+pub(crate) async fn attend(child: Child, session: Session, patience: Duration) {
+    let buffers = session.buffers();
+    let channel = session.into_channel();
     match child.ends {
-        Ends::Pipes(ends) => pipes::attend(ends, child.process, channel, patience).await,
+        Ends::Pipes(ends) => pipes::attend(ends, child.process, channel, &buffers, patience).await,
         Ends::Terminal(pty) => terminal::attend(pty, child.process, channel, patience).await,
     }
 }

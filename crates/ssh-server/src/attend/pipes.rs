@@ -13,10 +13,16 @@ use tokio::task::coop::consume_budget;
 use super::{Outcome, tell, waiting_request};
 use crate::channel::ChannelRequest;
 use crate::child::{self, Pipes, Process};
-use crate::pump::{self, Stopped};
+use crate::pump::{self, Buffers, Stopped};
 use crate::tokio_driver::{Channel, ChannelControl, ChannelReader, ChannelWriter, IncomingRequest, Parts};
 
-pub(super) async fn attend(ends: Pipes, mut process: Process, channel: Channel, patience: Duration) {
+pub(super) async fn attend(
+    ends: Pipes,
+    mut process: Process,
+    channel: Channel,
+    buffers: &Buffers,
+    patience: Duration,
+) {
     let Parts {
         reader,
         stderr_reader,
@@ -24,7 +30,7 @@ pub(super) async fn attend(ends: Pipes, mut process: Process, channel: Channel, 
         stderr_writer,
         mut control,
     } = channel.split();
-    let (input, output) = ((reader, stderr_reader), (writer, stderr_writer));
+    let (input, output) = ((reader, stderr_reader), (writer, stderr_writer, buffers));
     match converse(ends, &mut process, input, output, &mut control).await {
         Outcome::Ended(exit) => tell(&control, exit),
         Outcome::Left => process.hang_up(patience).await,
@@ -35,7 +41,7 @@ async fn converse(
     ends: Pipes,
     process: &mut Process,
     (mut reader, leftovers): (ChannelReader, ChannelReader),
-    (mut writer, mut stderr_writer): (ChannelWriter, ChannelWriter),
+    (mut writer, mut stderr_writer, buffers): (ChannelWriter, ChannelWriter, &Buffers),
     control: &mut ChannelControl,
 ) -> Outcome {
     let Pipes {
@@ -53,11 +59,12 @@ async fn converse(
         // Dropped with this block: the program then has a broken pipe.
         let stdout = stdout;
         tokio::select! {
-            told = pump::to_channel(&stdout, &mut writer) => told,
+            told = pump::to_channel(&stdout, &mut writer, buffers) => told,
             () = output_unread.notified() => Ok(()),
         }
     };
-    let mut output = pin!(async { tokio::join!(told, pump::to_channel(&stderr, &mut stderr_writer)) });
+    let mut output =
+        pin!(async { tokio::join!(told, pump::to_channel(&stderr, &mut stderr_writer, buffers)) });
     let mut unread: Option<ChannelReader> = None;
     let (mut input_over, mut output_over) = (false, false);
     loop {

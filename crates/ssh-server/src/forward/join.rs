@@ -2,11 +2,16 @@
 
 use tokio::io::AsyncWrite;
 
-use crate::pump::{self, Source};
+use crate::pump::{self, Buffers, Source};
 use crate::tokio_driver::{Channel, Parts};
 
 /// Passes everything on in both directions, each until its own end.
-pub(crate) async fn join(channel: Channel, from: impl Source, to: impl AsyncWrite + Unpin) {
+pub(crate) async fn join(
+    channel: Channel,
+    buffers: &Buffers,
+    from: impl Source,
+    to: impl AsyncWrite + Unpin,
+) {
     let Parts {
         mut reader,
         stderr_reader,
@@ -17,7 +22,7 @@ pub(crate) async fn join(channel: Channel, from: impl Source, to: impl AsyncWrit
     let up = pump::from_channel(&mut reader, to);
     let down = async {
         let result = tokio::select! {
-            result = pump::to_channel(&from, &mut writer) => result,
+            result = pump::to_channel(&from, &mut writer, buffers) => result,
             // Nobody takes what the stream may still say, and one that says nothing would be waited for for ever.
             () = control.closed() => Ok(()),
         };

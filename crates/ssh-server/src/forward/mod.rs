@@ -17,16 +17,20 @@ mod tunnel;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::os::unix::net;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::application::Application;
+use crate::aside::{CLIENTS_PATHS, aside};
 use crate::channel::{DirectStreamlocal, DirectTcpip, OpenFailureReason};
 use crate::lookup::lookup;
 use crate::peer::Printable;
+use crate::pump::Buffers;
 use crate::timeouts::within;
 use crate::tokio_driver::{Channel, IncomingOpen, check_socket_path};
 use crate::visit::Visit;
@@ -189,7 +193,7 @@ async fn serve<A: Application>(
             tracing::info!(%peer, %target, "forward opened");
             if let Ok(channel) = open.accept() {
                 let (limit, watch) = (limits.channel_timeouts.of(kind), channel.watch());
-                within(limit, watch, stream.join(channel)).await;
+                within(limit, watch, stream.join(channel, &visit.buffers)).await;
             }
         }
         Err(error) => {
@@ -227,16 +231,16 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    pub(crate) async fn join(self, channel: Channel) {
+    pub(crate) async fn join(self, channel: Channel, buffers: &Buffers) {
         match self {
             Self::Tcp(stream) => {
                 hurry(&stream);
                 let (from, to) = stream.into_split();
-                join(channel, from, to).await;
+                join(channel, buffers, from, to).await;
             }
             Self::Unix(stream) => {
                 let (from, to) = stream.into_split();
-                join(channel, from, to).await;
+                join(channel, buffers, from, to).await;
             }
         }
     }
@@ -257,9 +261,19 @@ async fn connect(target: &Endpoint) -> io::Result<Stream> {
         }
         Endpoint::Unix(path) => {
             check_socket_path(path)?;
-            UnixStream::connect(path).await.map(Stream::Unix)
+            let path = path.clone();
+            let connected = aside(&CLIENTS_PATHS, move || connect_unix(&path)).await?;
+            UnixStream::from_std(connected).map(Stream::Unix)
         }
     }
+}
+
+/// Connects to a Unix socket. It takes as long as the file system does, and does not wait for who listens there.
+fn connect_unix(path: &Path) -> io::Result<net::UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket.into())
 }
 
 const OUT_OF_DESCRIPTORS: [i32; 2] = [

@@ -8,6 +8,7 @@ use super::bind::{Arrival, Listener};
 use crate::channel::ChannelType;
 use crate::forward::Stream;
 use crate::places::{Kind, Place, Places};
+use crate::pump::Buffers;
 use crate::timeouts::ChannelTimeouts;
 use crate::tokio_driver::Handle;
 
@@ -17,6 +18,7 @@ pub(crate) struct Client {
     pub(crate) handle: Handle,
     pub(crate) places: Places,
     pub(crate) timeouts: ChannelTimeouts,
+    pub(crate) buffers: Buffers,
 }
 
 /// What connections are for.
@@ -71,7 +73,7 @@ pub(crate) async fn lead(
             _why = client.handle.closed() => break,
         }
     }
-    drop(listener);
+    listener.end().await;
     while tasks.join_next().await.is_some() {}
 }
 
@@ -79,7 +81,7 @@ async fn pass_on(arrival: Arrival, kind: ChannelType, timeout: &str, _place: Pla
     match client.handle.open(kind).await {
         Ok(channel) => {
             let (limit, watch) = (client.timeouts.of(timeout), channel.watch());
-            crate::timeouts::within(limit, watch, arrival.stream.join(channel)).await;
+            crate::timeouts::within(limit, watch, arrival.stream.join(channel, &client.buffers)).await;
         }
         Err(error) => tracing::info!(%error, "the client does not take a connection"),
     }

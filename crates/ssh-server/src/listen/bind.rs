@@ -13,9 +13,10 @@ use std::task::Poll;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::SocketPolicy;
+use crate::aside::{EndsAside, aside};
 use crate::forward::Stream;
 use crate::tokio_driver::check_socket_path;
 
@@ -33,7 +34,7 @@ pub(crate) struct Listener {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener, EndsAside<SocketFile>),
 }
 
 /// A connection that has come.
@@ -58,6 +59,16 @@ impl Listener {
         let (listens, gone) = oneshot::channel();
         self.listens = Some(listens);
         gone
+    }
+
+    /// Listens no more, and returns when what was bound is free.
+    pub(crate) async fn end(self) {
+        for socket in self.sockets {
+            if let Socket::Unix(listener, file) = socket {
+                drop(listener);
+                file.end().await;
+            }
+        }
     }
 
     /// The next connection at any of the sockets.
@@ -149,9 +160,23 @@ fn tcp_socket(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Listens at the Unix socket `path`, made as `policy` says.
-pub(crate) fn unix(path: &Path, policy: SocketPolicy) -> io::Result<Listener> {
-    check_socket_path(path)?;
+/// Listens at the Unix socket `path`, made as `policy` says by one of `threads`. Dropped, it leaves no file.
+pub(crate) async fn unix(
+    path: PathBuf,
+    policy: SocketPolicy,
+    threads: &'static Semaphore,
+) -> io::Result<Listener> {
+    check_socket_path(&path)?;
+    let made = aside(threads, move || {
+        make_unix(&path, policy).map(|(socket, file)| (socket, EndsAside::new(threads, file)))
+    });
+    let (socket, file) = made.await?;
+    let listener = UnixListener::from_std(socket)?;
+    Ok(Listener::new(vec![Socket::Unix(listener, file)]))
+}
+
+/// Makes the socket and its file. It takes as long as the file system does.
+fn make_unix(path: &Path, policy: SocketPolicy) -> io::Result<(net::UnixListener, SocketFile)> {
     if policy.unlink {
         remove_old(path)?;
     }
@@ -164,8 +189,7 @@ pub(crate) fn unix(path: &Path, policy: SocketPolicy) -> io::Result<Listener> {
     let file = SocketFile::made(path)?;
     file.set_mode(mode)?;
     rustix::net::listen(&socket, BACKLOG.try_into().unwrap_or(i32::MAX))?;
-    let listener = UnixListener::from_std(net::UnixListener::from(socket))?;
-    Ok(Listener::new(vec![Socket::Unix(listener, file)]))
+    Ok((net::UnixListener::from(socket), file))
 }
 
 /// A socket of this user's makes way; anything else stays, and binding says so.
@@ -180,7 +204,8 @@ fn is_own(uid: u32) -> bool {
     uid == rustix::process::geteuid().as_raw()
 }
 
-/// The file of a socket; dropping it removes the file, if it is still the same.
+/// The file of a socket; dropping it removes the file, if it is still the same. That takes as long as the file system
+/// does.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -240,7 +265,12 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::aside::CLIENTS_PATHS;
     use crate::tokio_driver::MAX_SOCKET_PATH_BYTES;
+
+    async fn unix(path: &Path, policy: SocketPolicy) -> io::Result<Listener> {
+        super::unix(path.to_owned(), policy, &CLIENTS_PATHS).await
+    }
 
     fn mode(path: &Path) -> u32 {
         fs::symlink_metadata(path).unwrap().mode() & 0o7777
@@ -252,11 +282,32 @@ mod tests {
         let path = folder.path().join("socket");
         for (mask, expected) in [(0o177, 0o600), (0o117, 0o660), (0o111, 0o666), (0o777, 0o000)] {
             let policy = SocketPolicy { mask, unlink: false };
-            let listener = unix(&path, policy).unwrap();
+            let listener = unix(&path, policy).await.unwrap();
             assert_eq!(mode(&path), expected, "{mask:o}");
             assert!(is_own(fs::symlink_metadata(&path).unwrap().uid()));
-            drop(listener);
+            listener.end().await;
             assert!(!path.exists(), "{mask:o}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_asks_for_any_more_is_made_aside_and_gone_again() {
+        static ONE: Semaphore = Semaphore::const_new(1);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let mut asked = Box::pin(super::unix(path.clone(), SocketPolicy::default(), &ONE));
+        tokio::select! {
+            biased;
+            _made = &mut asked => panic!("it was made on the thread of the event loop"),
+            () = std::future::ready(()) => {}
+        }
+        drop(asked);
+        // It is made by now.
+        drop(ONE.acquire().await.unwrap());
+        let begin = std::time::Instant::now();
+        while path.exists() {
+            assert!(begin.elapsed() < std::time::Duration::from_secs(120));
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     }
 
@@ -264,10 +315,10 @@ mod tests {
     async fn a_file_that_was_put_in_its_place_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
-        let listener = unix(&path, SocketPolicy::default()).unwrap();
+        let listener = unix(&path, SocketPolicy::default()).await.unwrap();
         fs::rename(&path, folder.path().join("moved")).unwrap();
         fs::write(&path, "precious").unwrap();
-        drop(listener);
+        listener.end().await;
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
@@ -280,25 +331,25 @@ mod tests {
             ..SocketPolicy::default()
         };
         drop(net::UnixListener::bind(&path).unwrap());
-        let refused = unix(&path, SocketPolicy::default()).unwrap_err();
+        let refused = unix(&path, SocketPolicy::default()).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
         assert!(path.exists());
-        drop(unix(&path, unlink).unwrap());
+        unix(&path, unlink).await.unwrap().end().await;
 
         let target = folder.path().join("target");
         drop(net::UnixListener::bind(&target).unwrap());
         symlink(&target, &path).unwrap();
-        assert!(unix(&path, unlink).is_err());
+        assert!(unix(&path, unlink).await.is_err());
         assert!(target.exists() && path.exists());
         fs::remove_file(&path).unwrap();
         fs::write(&path, "precious").unwrap();
-        assert!(unix(&path, unlink).is_err());
+        assert!(unix(&path, unlink).await.is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 
         // What belongs to somebody else stays; only root can make such a file here.
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::lchown(&target, Some(65534), None).unwrap();
-            assert!(unix(&target, unlink).is_err());
+            assert!(unix(&target, unlink).await.is_err());
             assert!(target.exists());
         }
     }
@@ -344,12 +395,16 @@ mod tests {
             unlink: true,
             ..SocketPolicy::default()
         };
-        drop(unix(&folder.path().join("x".repeat(room)), unlink).unwrap());
+        unix(&folder.path().join("x".repeat(room)), unlink)
+            .await
+            .unwrap()
+            .end()
+            .await;
         let (longer, other) = (folder.path().join("x".repeat(room + 1)), folder.path().join("o"));
         drop(net::UnixListener::bind(&other).unwrap());
         fs::rename(&other, &longer).unwrap();
         assert_eq!(
-            unix(&longer, unlink).unwrap_err().to_string(),
+            unix(&longer, unlink).await.unwrap_err().to_string(),
             "the path of a Unix socket has 107 bytes at most, and this one has 108"
         );
         assert!(fs::symlink_metadata(&longer).is_ok(), "it made way for nothing");

@@ -14,8 +14,9 @@ use tokio::time::timeout;
 
 use super::arrivals::{Purpose, lead};
 use super::bind::{Listener, tcp, unix};
-use super::{Bindings, Listen, ListenSocket, ListenTarget};
+use super::{Bindings, Listen, ListenSocket, ListenTarget, SocketPolicy};
 use crate::application::Application;
+use crate::aside::CLIENTS_PATHS;
 use crate::channel::{ForwardedStreamlocal, ForwardedTcpip, GlobalRequest, bound_port_reply};
 use crate::lookup::lookup;
 use crate::peer::Printable;
@@ -207,8 +208,8 @@ impl<A: Application> Desk<A> {
                 tracing::info!(%peer, path = %shown, "listening refused");
                 return None;
             }
-            ListenSocket::Bind(policy) => unix(&path, policy),
-            ListenSocket::BindTo(elsewhere, policy) => unix(&elsewhere, policy),
+            ListenSocket::Bind(policy) => self.bind_unix(path, policy).await,
+            ListenSocket::BindTo(elsewhere, policy) => self.bind_unix(elsewhere, policy).await,
         };
         match bound {
             Ok(listener) => {
@@ -227,6 +228,14 @@ impl<A: Application> Desk<A> {
                 None
             }
         }
+    }
+
+    /// A file system that does not answer holds up nobody but who named it, and that one not for ever.
+    async fn bind_unix(&self, path: PathBuf, policy: SocketPolicy) -> io::Result<Listener> {
+        let limit = self.visit.shared.limits.forward_connect_time;
+        timeout(limit, unix(path, policy, &CLIENTS_PATHS))
+            .await
+            .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn begin(&mut self, place: Place, mut listener: Listener, purpose: Purpose) {
