@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ssh_client::config_file::{self, LogLevel, Options, StrictHostKeyChecking, Tokens, expand};
-use ssh_client::keys::PublicKey;
 use ssh_client::{
     Answer, Client, Config, Credentials, DEFAULT_KEY_FILES, HostKeys, PasswordQuestion, ShowBanner,
     ShowWarning, UnknownHostKey, Warning,
@@ -314,7 +313,7 @@ fn ask_about_host(unknown: &UnknownHostKey) -> Answer {
     ));
     complain(&format!(
         "{} key fingerprint is {fingerprint}.",
-        shown_type(&unknown.key)
+        unknown.key.type_word()
     ));
     match unknown.known_types.as_slice() {
         [] => complain("No other key of this host is known."),
@@ -332,16 +331,5 @@ fn ask_about_host(unknown: &UnknownHostKey) -> Answer {
             Some("no") | None => return Answer::Refuse,
             Some(_) => question = "Please type 'yes', 'no' or the fingerprint: ",
         }
-    }
-}
-
-fn shown_type(key: &PublicKey) -> String {
-    match key.key_type() {
-        "ssh-ed25519" => "ED25519".to_owned(),
-        "ssh-rsa" => "RSA".to_owned(),
-        "sk-ssh-ed25519@openssh.com" => "ED25519-SK".to_owned(),
-        "sk-ecdsa-sha2-nistp256@openssh.com" => "ECDSA-SK".to_owned(),
-        ecdsa if ecdsa.starts_with("ecdsa-sha2-") => "ECDSA".to_owned(),
-        other => other.to_owned(),
     }
 }

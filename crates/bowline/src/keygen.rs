@@ -110,7 +110,7 @@ fn generate(arguments: &Arguments) -> Result<(), String> {
     if !arguments.quiet {
         say(&format!(
             "Generating public/private {} key pair.",
-            short_type(key.public().key_type()).to_lowercase()
+            key.public().type_word().to_lowercase()
         ));
         say(&format!(
             "Your identification has been saved in {}",
@@ -193,7 +193,7 @@ fn fingerprint(arguments: &Arguments) -> Result<(), String> {
             "{} {} {comment} ({})",
             key.bits(),
             key.fingerprint(),
-            short_type(key.key_type())
+            key.type_word()
         ));
     };
     let bytes = read(&path)?;
@@ -217,17 +217,6 @@ fn fingerprint(arguments: &Arguments) -> Result<(), String> {
         .unwrap_or_default();
     shown(&key, &comment);
     Ok(())
-}
-
-fn short_type(key_type: &str) -> String {
-    match key_type {
-        "ssh-ed25519" => "ED25519".to_owned(),
-        "ssh-rsa" => "RSA".to_owned(),
-        "sk-ssh-ed25519@openssh.com" => "ED25519-SK".to_owned(),
-        "sk-ecdsa-sha2-nistp256@openssh.com" => "ECDSA-SK".to_owned(),
-        ecdsa if ecdsa.starts_with("ecdsa-sha2-") => "ECDSA".to_owned(),
-        other => other.to_owned(),
-    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

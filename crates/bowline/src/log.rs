@@ -1,14 +1,19 @@
-//! Messages: how loud, and where to.
+//! Messages: how loud, and where to. What a server's journal says stands alone on its lines, as in OpenSSH's log, for the
+//! tools that read that.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ssh_client::config_file::LogLevel;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use ssh_server::JOURNAL;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::{Format, Full, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::Registry;
-use tracing_subscriber::{fmt, registry, reload};
+use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::{registry, reload};
 
 /// Every level by its name in OpenSSH, from the quietest on.
 const LEVELS: [(LogLevel, &str); 8] = [
@@ -23,7 +28,7 @@ const LEVELS: [(LogLevel, &str); 8] = [
 ];
 
 /// The level now, and what to turn to have another one.
-static LEVEL: Mutex<Option<(LogLevel, reload::Handle<LevelFilter, Registry>)>> = Mutex::new(None);
+static LEVEL: Mutex<Option<(LogLevel, reload::Handle<Targets, Registry>)>> = Mutex::new(None);
 
 /// Sends messages of `level` and above to `file`, or to standard error.
 ///
@@ -44,10 +49,13 @@ pub(crate) fn start(level: LogLevel, file: Option<&Path>) -> Result<(), String> 
 
 fn install<W: for<'w> MakeWriter<'w> + Send + Sync + 'static>(level: LogLevel, writer: W) {
     let (filter, switch) = reload::Layer::new(most(level));
-    let lines = fmt::layer()
+    let others = Format::default()
         .with_ansi(false)
         .without_time()
-        .with_target(false)
+        .with_target(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .event_format(Lines(others))
         .with_writer(writer);
     // A second start (tests, the demo) keeps the first one's way.
     if tracing::subscriber::set_global_default(registry().with(filter).with(lines)).is_ok() {
@@ -55,14 +63,38 @@ fn install<W: for<'w> MakeWriter<'w> + Send + Sync + 'static>(level: LogLevel, w
     }
 }
 
-fn most(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Quiet | LogLevel::Fatal => LevelFilter::OFF,
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Info => LevelFilter::WARN,
-        LogLevel::Verbose => LevelFilter::INFO,
-        LogLevel::Debug1 | LogLevel::Debug2 => LevelFilter::DEBUG,
-        LogLevel::Debug3 => LevelFilter::TRACE,
+/// What a level lets through: of the journal, whose levels are OpenSSH's own, and of everything else.
+fn most(level: LogLevel) -> Targets {
+    let (journal, others) = match level {
+        LogLevel::Quiet | LogLevel::Fatal => (LevelFilter::OFF, LevelFilter::OFF),
+        LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
+        LogLevel::Info => (LevelFilter::INFO, LevelFilter::WARN),
+        LogLevel::Verbose => (LevelFilter::DEBUG, LevelFilter::INFO),
+        LogLevel::Debug1 | LogLevel::Debug2 => (LevelFilter::DEBUG, LevelFilter::DEBUG),
+        LogLevel::Debug3 => (LevelFilter::TRACE, LevelFilter::TRACE),
+    };
+    Targets::new().with_target(JOURNAL, journal).with_default(others)
+}
+
+/// How lines look: the journal's are its sentences and nothing else.
+struct Lines(Format<Full, ()>);
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if event.metadata().target() != JOURNAL {
+            return self.0.format_event(context, writer, event);
+        }
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
     }
 }
 

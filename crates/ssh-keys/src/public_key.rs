@@ -100,6 +100,11 @@ impl PublicKey {
         self.0.key_type
     }
 
+    /// The word that people know the type by, as OpenSSH shows it: `ED25519`, `ECDSA`, `RSA`, `ED25519-SK`.
+    pub fn type_word(&self) -> String {
+        word_of(self.0.key_type)
+    }
+
     /// The line `type base64 comment`, without a line ending; without the comment when that is empty. Line breaks and
     /// other control characters in the comment become spaces, so that the line stays one line.
     pub fn to_openssh(&self, comment: &str) -> String {
@@ -177,6 +182,16 @@ impl PublicKey {
         let made = material.verify(algorithm, message, &parts, demands)?;
         Ok(SignatureValid::checked(made))
     }
+}
+
+fn word_of(key_type: &str) -> String {
+    let (name, behind) = match key_type.strip_prefix("sk-") {
+        Some(name) => (name, "-SK"),
+        None => (key_type, ""),
+    };
+    let name = name.strip_prefix("ssh-").unwrap_or(name);
+    let family = name.split(['-', '@']).next().unwrap_or_default();
+    format!("{}{behind}", family.to_uppercase())
 }
 
 impl PartialEq for PublicKey {
@@ -278,6 +293,28 @@ mod tests {
         writer.string(key_type.as_bytes());
         writer.string(key);
         out
+    }
+
+    #[test]
+    fn every_type_has_a_word_as_openssh_shows_it() {
+        let mut words: Vec<_> = algorithm::ALL
+            .iter()
+            .filter(|each| !each.is_certificate())
+            .map(|each| (each.key_type, word_of(each.key_type)))
+            .collect();
+        words.dedup();
+        words.sort();
+        words.dedup();
+        let expected = [
+            ("ecdsa-sha2-nistp256", "ECDSA"),
+            ("ecdsa-sha2-nistp384", "ECDSA"),
+            ("ecdsa-sha2-nistp521", "ECDSA"),
+            ("sk-ecdsa-sha2-nistp256@openssh.com", "ECDSA-SK"),
+            ("sk-ssh-ed25519@openssh.com", "ED25519-SK"),
+            ("ssh-ed25519", "ED25519"),
+            ("ssh-rsa", "RSA"),
+        ];
+        assert_eq!(words, expected.map(|(name, word)| (name, word.to_owned())));
     }
 
     #[test]

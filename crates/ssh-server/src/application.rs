@@ -50,6 +50,13 @@ pub trait Application: Send + Sync + 'static {
         let _ = (peer, why);
     }
 
+    /// Whether there is a user of this name. Only the log asks, which tells the names that strangers guess from others
+    /// ([`JOURNAL`](crate::JOURNAL)): nothing that a client sees depends on the answer. `true` unless overridden.
+    fn knows_user(&self, candidate: &Candidate) -> impl Future<Output = bool> + Send {
+        let _ = candidate;
+        ready(true)
+    }
+
     /// Whether the user may log in without proving anything (`none`, RFC 4252 §5.2). Clients ask for it first, to learn
     /// what else there is. It is only asked where [`Config::none_login`](crate::Config::none_login) says so.
     fn none(&self, candidate: &Candidate) -> impl Future<Output = Decision> + Send {
@@ -134,6 +141,10 @@ pub trait Application: Send + Sync + 'static {
 
 /// An `Arc` of an application is one too, for those who want to keep a handle on it.
 impl<A: Application> Application for Arc<A> {
+    fn knows_user(&self, candidate: &Candidate) -> impl Future<Output = bool> + Send {
+        A::knows_user(self, candidate)
+    }
+
     fn none(&self, candidate: &Candidate) -> impl Future<Output = Decision> + Send {
         A::none(self, candidate)
     }

@@ -63,7 +63,8 @@ impl Config {
         let offered = [
             (self.public_key_login, method::PUBLICKEY),
             (self.password_login, method::PASSWORD),
-            (self.none_login, method::NONE),
+            // Whether it lets anybody in is asked later (`none_login`).
+            (true, method::NONE),
         ];
         auth::server::Policy {
             methods: offered

@@ -15,12 +15,13 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::application::{Agreed, Application, Candidate, Decision, Login};
-use crate::auth::server::{Attempt, Authenticator, Event, Verdict};
-use crate::auth::{self, Authenticated};
+use crate::auth::server::{Attempt, Authenticator, Event, PublicKeyQuery, Verdict};
+use crate::auth::{self, Authenticated, method};
 use crate::channel::{self, Connection};
 use crate::config::Config;
 use crate::error::{Error, Phase};
 use crate::guests::Guests;
+use crate::journal::{self, Journal, Name};
 use crate::kex::{self, DisconnectReason, Handshake, HandshakeEvent, Transport};
 use crate::keys::{PublicKey, Signer};
 use crate::limits::{Admission, Limits};
@@ -140,6 +141,7 @@ impl<A: Application> Shared<A> {
         };
         let why = handle.closed().await;
         drop(handle);
+        journal::left(peer, guests.user(), &why);
         guests.see_off(peer).await;
         match &*why {
             tokio_driver::Error::Closed | tokio_driver::Error::PeerClosed => Ok(()),
@@ -148,12 +150,27 @@ impl<A: Application> Shared<A> {
         }
     }
 
-    /// Key exchange and login.
+    /// Key exchange and login, with their journal.
     async fn welcome<S>(
         &self,
         stream: &mut S,
         peer: &Peer,
         deadline: Instant,
+    ) -> Result<(auth::Session, Login), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let mut journal = Journal::begin(peer, self.limits.max_auth_tries);
+        let welcomed = self.let_in(stream, peer, deadline, &mut journal).await;
+        welcomed.inspect_err(|error| journal.turned_away(error))
+    }
+
+    async fn let_in<S>(
+        &self,
+        stream: &mut S,
+        peer: &Peer,
+        deadline: Instant,
+        journal: &mut Journal<'_>,
     ) -> Result<(auth::Session, Login), Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -170,7 +187,7 @@ impl<A: Application> Shared<A> {
             .config
             .login(&self.limits, deadline.saturating_duration_since(now));
         let mut authenticator = Authenticator::new(transport, policy, now.into_std());
-        let login = timeout_at(deadline, self.log_in(&mut authenticator, stream, peer)).await;
+        let login = timeout_at(deadline, self.log_in(&mut authenticator, stream, peer, journal)).await;
         let finished = match login {
             Ok(login) => login.map(|login| (authenticator.into_session(), login))?,
             Err(_elapsed) => {
@@ -239,6 +256,7 @@ impl<A: Application> Shared<A> {
         authenticator: &mut Authenticator,
         stream: &mut S,
         peer: &Peer,
+        journal: &mut Journal<'_>,
     ) -> Result<Login, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -256,15 +274,20 @@ impl<A: Application> Shared<A> {
             };
             match event {
                 Event::Attempt(attempt) => {
-                    let verdict = self.judge(attempt, peer, &mut granted).await;
+                    let verdict = self.judge(attempt, peer, journal, &mut granted).await;
                     authenticator.answer(verdict);
                 }
                 Event::Success(authenticated) => {
                     let transport = authenticator.transport();
-                    return Ok(login(&authenticated, peer, granted, Agreed::of(transport)));
+                    let login = login(&authenticated, peer, granted, Agreed::of(transport));
+                    journal.accepted(&login.method, &login.user, login.key.as_ref());
+                    return Ok(login);
                 }
                 Event::Failed { user, method } => {
-                    tracing::info!(%peer, user, method, "login refused");
+                    if journal.is_unasked() {
+                        self.meet(Name::of_shown(&user), user, peer, journal).await;
+                    }
+                    journal.refused(&method);
                 }
                 Event::Debug(message) => {
                     tracing::debug!(%peer, "the client says: {}", message.text);
@@ -274,12 +297,58 @@ impl<A: Application> Shared<A> {
         }
     }
 
-    async fn judge(&self, attempt: Attempt, peer: &Peer, granted: &mut Permissions) -> Verdict {
+    /// Has the journal know whether there is a user whose name is new to it.
+    async fn meet(&self, name: Name, user: String, peer: &Peer, journal: &mut Journal<'_>) {
+        if journal.is_news(&name) {
+            let peer = peer.clone();
+            let candidate = Candidate { user, peer };
+            let exists = self.application.knows_user(&candidate).await;
+            journal.meets(name, exists);
+        }
+    }
+
+    /// Whether signing with a key would be worth while.
+    async fn judge_query(
+        &self,
+        query: PublicKeyQuery,
+        candidate: &Candidate,
+        journal: &mut Journal<'_>,
+    ) -> Verdict {
+        let key = query.key_asked_about();
+        journal.tries(Some(key));
+        let decision = match self.is_too_small(key, &candidate.peer) {
+            true => Decision::Refuse,
+            false => self.application.public_key(candidate, key).await,
+        };
+        match decision {
+            // What an unproved key would grant is nobody's.
+            Decision::Accept(_) => {
+                journal.goes_on();
+                query.accept()
+            }
+            Decision::Refuse => {
+                journal.refused(method::PUBLICKEY.name);
+                query.reject()
+            }
+        }
+    }
+
+    async fn judge(
+        &self,
+        attempt: Attempt,
+        peer: &Peer,
+        journal: &mut Journal<'_>,
+        granted: &mut Permissions,
+    ) -> Verdict {
         let candidate = Candidate {
             user: attempt.user().to_owned(),
             peer: peer.clone(),
         };
+        let name = Name::of(&candidate.user);
+        self.meet(name, candidate.user.clone(), peer, journal).await;
         match attempt {
+            // Asked for all the same: it is how most clients begin, and tells the journal who is there.
+            Attempt::None(attempt) if !self.config.none_login => attempt.reject(),
             Attempt::None(attempt) => match self.application.none(&candidate).await {
                 Decision::Accept(permissions) => {
                     *granted = permissions;
@@ -288,6 +357,7 @@ impl<A: Application> Shared<A> {
                 Decision::Refuse => attempt.reject(),
             },
             Attempt::Password(attempt) => {
+                journal.tries(None);
                 match self.application.password(&candidate, attempt.password()).await {
                     Decision::Accept(permissions) => {
                         *granted = permissions;
@@ -296,21 +366,9 @@ impl<A: Application> Shared<A> {
                     Decision::Refuse => attempt.reject(),
                 }
             }
-            Attempt::PublicKeyQuery(query) => {
-                if self.is_too_small(query.key_asked_about(), peer) {
-                    return query.reject();
-                }
-                match self
-                    .application
-                    .public_key(&candidate, query.key_asked_about())
-                    .await
-                {
-                    // What an unproved key would grant is nobody's.
-                    Decision::Accept(_) => query.accept(),
-                    Decision::Refuse => query.reject(),
-                }
-            }
+            Attempt::PublicKeyQuery(query) => self.judge_query(query, &candidate, journal).await,
             Attempt::PublicKey(attempt) => {
+                journal.tries(Some(attempt.key()));
                 if self.is_too_small(attempt.key(), peer) {
                     return attempt.reject();
                 }
@@ -374,9 +432,7 @@ fn login(authenticated: &Authenticated, peer: &Peer, permissions: Permissions, a
         permissions,
         agreed,
     };
-    let key = login.key.as_ref().map(|key| key.fingerprint().to_string());
     tracing::Span::current().record("user", tracing::field::display(Printable(login.user.as_bytes())));
-    tracing::info!(%peer, user = %Printable(login.user.as_bytes()), method = login.method, key, "logged in");
     login
 }
 

@@ -37,6 +37,11 @@ impl<A: Application> Guests<A> {
         }
     }
 
+    /// The user.
+    pub(crate) fn user(&self) -> &str {
+        &self.visit.login.user
+    }
+
     /// Lets channels be opened until the connection is over.
     pub(crate) async fn attend(&mut self, stage: &mut watch::Receiver<Stage>) {
         let visit = Arc::clone(&self.visit);

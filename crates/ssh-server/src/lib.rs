@@ -56,6 +56,7 @@
 //! | files | [`filesystem`] | draft-ietf-secsh-filexfer-02, OpenSSH `PROTOCOL` §4 |
 //! | keys that may log in | [`AuthorizedKeysFiles`] | sshd(8) |
 //! | lines from a person at a terminal | [`editor`] | ECMA-48 |
+//! | a log that tools for OpenSSH's understand | [`JOURNAL`] | OpenSSH's `auth.c` |
 //! | limits | [`Limits`] | sshd_config(5), `MaxStartups` and its neighbours |
 //!
 //! What is deliberately absent: changing users (programs run as whoever runs the server); devices for tunnels
@@ -79,6 +80,7 @@ mod error;
 pub mod filesystem;
 pub mod forward;
 mod guests;
+mod journal;
 mod limits;
 mod listen;
 mod lookup;
@@ -109,6 +111,7 @@ pub use error::{Error, Phase};
 pub use forward::{
     Destination, Endpoint, Forward, Handler, ListenPlace, NotADestination, PermitTunnel, Target, TunnelEnd,
 };
+pub use journal::JOURNAL;
 pub use limits::{Limits, MaxStartups, NotMaxStartups};
 pub use listen::{GatewayPorts, Listen, ListenSocket, ListenTarget, SocketPolicy};
 pub use peer::Peer;

@@ -75,6 +75,10 @@ impl LoginServer {
 }
 
 impl Application for LoginServer {
+    async fn knows_user(&self, candidate: &Candidate) -> bool {
+        candidate.user == self.account.name
+    }
+
     async fn public_key(&self, candidate: &Candidate, key: &PublicKey) -> Decision {
         if candidate.user != self.account.name {
             return Decision::Refuse;

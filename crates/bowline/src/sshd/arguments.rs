@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     /// `-d`: show what happens.
     pub(crate) debug: u8,
     pub(crate) quiet: bool,
-    /// `-e`: messages go to standard error (they do in any case, until `-E` says otherwise).
+    /// `-e`: messages go to standard error. They do in any case, until `-E` says otherwise, but with `-i`.
     pub(crate) log_to_stderr: bool,
     /// `-E`: where messages go.
     pub(crate) log_file: Option<PathBuf>,

@@ -58,7 +58,10 @@ fn run(mut arguments: Arguments, words: &[OsString]) -> Result<(), String> {
     }
     let options = &arguments.options;
     let level = log::level(options.log_level, arguments.debug, arguments.quiet);
-    log::start(level, arguments.log_file.as_deref())?;
+    // Whoever starts one connection may have put that connection in the place of standard error as well.
+    if !arguments.inetd || arguments.log_to_stderr || arguments.log_file.is_some() {
+        log::start(level, arguments.log_file.as_deref())?;
+    }
     let account = Account::current().map_err(|error| format!("the user database: {error}"))?;
     let server = build(options, account)?;
     if arguments.test {

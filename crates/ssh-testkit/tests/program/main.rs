@@ -12,6 +12,7 @@
 //!  sshd     OpenSSH's ssh and sftp ──▶ bowline sshd
 //!  sshd_forwarding   what OpenSSH's ssh may forward through bowline sshd, and each setting about it
 //!  audit, dheat   ssh-audit ──▶ bowline sshd
+//!  journal   the log of bowline sshd, beside that of OpenSSH's
 //!  keygen   bowline keygen ⇄ ssh-keygen
 //!  tunnels   bowline ssh -w, and bowline sshd with PermitTunnel: traffic between two networks
 //!  errors   what is said when something is wrong
@@ -46,6 +47,7 @@ mod forwards;
 mod guests;
 mod host_keys;
 mod interactive;
+mod journal;
 mod keygen;
 mod killed;
 mod liveness;
