@@ -58,6 +58,13 @@ pub(crate) enum Command {
     Quit,
 }
 
+impl Command {
+    /// Whether it is another program on this side, which has the terminal meanwhile.
+    pub(crate) const fn is_a_program(&self) -> bool {
+        matches!(self, Self::LocalList(_) | Self::Shell(_))
+    }
+}
+
 /// The flags of `get` and `put`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct TransferFlags {

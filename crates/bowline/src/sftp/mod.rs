@@ -6,6 +6,7 @@
 
 mod arguments;
 mod commands;
+mod interrupt;
 mod listing;
 mod remote;
 mod session;
@@ -15,16 +16,20 @@ mod words;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, stdin};
+use std::pin::pin;
 use std::process::ExitCode;
 
 use self::arguments::{Arguments, Commands};
 use self::commands::{Command, TransferFlags};
+use self::interrupt::Interrupts;
 use self::session::Session;
 use self::words::Word;
 use crate::client::{Plan, plan};
-use crate::signals::ended_by_signal;
+use crate::signals::{INTERRUPT, Signals};
 use crate::terminal::{complain, harmless, print, say, stop_asking};
 
+/// What a person is asked with.
+const PROMPT: &str = "sftp> ";
 /// The longest command line, in bytes.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
@@ -47,15 +52,22 @@ pub(crate) fn main(words: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Does it all, until it is done or a signal ends it.
+/// Does it all, until it is done or a signal ends it. Where commands are asked for one by one, `^C` ends the one that
+/// runs, as in sftp(1), and not the program.
 fn logged_in(arguments: Arguments) -> Result<bool, String> {
     let runtime = crate::runtime()?;
     let done = runtime.block_on(async {
-        tokio::select! {
-            done = run(arguments) => done,
-            number = ended_by_signal() => {
-                tracing::info!("Killed by signal {}.", number?);
-                Ok(false)
+        let mut signals = Signals::watch()?;
+        let (teller, interrupts) = interrupt::channel();
+        let mut running = pin!(run(arguments, interrupts));
+        loop {
+            let signal = tokio::select! {
+                done = &mut running => return done,
+                signal = signals.next() => signal,
+            };
+            if signal != INTERRUPT || !teller.tell() {
+                tracing::info!("Killed by signal {}.", signal.as_raw_value());
+                return Ok(false);
             }
         }
     });
@@ -66,7 +78,7 @@ fn logged_in(arguments: Arguments) -> Result<bool, String> {
 }
 
 /// Whether all commands that had to succeed did.
-async fn run(arguments: Arguments) -> Result<bool, String> {
+async fn run(arguments: Arguments, interrupts: Interrupts) -> Result<bool, String> {
     let Arguments {
         common,
         destination,
@@ -83,7 +95,7 @@ async fn run(arguments: Arguments) -> Result<bool, String> {
     if !destination.path.is_empty() && !start_at(&mut session, &destination.path).await? {
         return Ok(session.close().await);
     }
-    let ended_well = follow(&mut session, lines, is_batch).await;
+    let ended_well = follow(&mut session, lines, is_batch, interrupts).await;
     Ok(session.close().await && ended_well)
 }
 
@@ -122,16 +134,13 @@ async fn start_at(session: &mut Session, path: &str) -> Result<bool, String> {
 }
 
 /// Runs the lines. In a batch the first failure ends the run, unless its line begins with `-`.
-async fn follow(session: &mut Session, mut lines: Lines, is_batch: bool) -> bool {
+async fn follow(session: &mut Session, mut lines: Lines, is_batch: bool, mut interrupts: Interrupts) -> bool {
+    if !is_batch {
+        interrupts.want();
+    }
     loop {
-        let prompts = lines.prompts;
-        let read = tokio::select! {
-            biased;
-            read = lines.next() => read,
-            why = session.lost() => Err(if prompts { format!("\r{why}") } else { why }),
-        };
         let line;
-        (line, lines) = match read {
+        (line, lines) = match next_line(session, lines, &mut interrupts).await {
             Ok(Some((line, rest))) => (line, rest),
             Ok(None) => return true,
             Err(problem) => {
@@ -148,15 +157,50 @@ async fn follow(session: &mut Session, mut lines: Lines, is_batch: bool) -> bool
             }
         };
         if is_batch && !parsed.silent {
-            say(&format!("sftp> {line}"));
+            say(&format!("{PROMPT}{line}"));
         }
         if parsed.command == Command::Quit {
             return true;
         }
-        if let Err(problem) = session.run(parsed.command).await {
+        let done = if parsed.command.is_a_program() {
+            // It hears of `^C` itself, and the terminal is its own until it ends.
+            session.run(parsed.command).await
+        } else {
+            tokio::select! {
+                biased;
+                done = session.run(parsed.command) => done,
+                () = interrupts.next() => Err("\rInterrupt  ".to_owned()),
+            }
+        };
+        if let Err(problem) = done {
             complain(&harmless(&problem));
             if session.is_over() || (is_batch && !parsed.may_fail) {
                 return false;
+            }
+        }
+    }
+}
+
+/// The next line, and where the others come from. `^C` takes back what has been typed of it.
+async fn next_line(
+    session: &Session,
+    lines: Lines,
+    interrupts: &mut Interrupts,
+) -> Result<Option<(String, Lines)>, String> {
+    let prompts = lines.prompts;
+    interrupts.forget();
+    if prompts {
+        print(PROMPT);
+    }
+    let mut reading = pin!(lines.next());
+    loop {
+        tokio::select! {
+            biased;
+            read = &mut reading => return read,
+            why = session.lost() => return Err(if prompts { format!("\r{why}") } else { why }),
+            // The terminal has thrown away what it held of the line; the thread goes on waiting for one.
+            () = interrupts.next() => if prompts {
+                print(&format!("\n{PROMPT}"));
             }
         }
     }
@@ -188,9 +232,6 @@ impl Lines {
     /// The next line, and where the others come from. It is read on a thread of its own: the connection goes on meanwhile,
     /// answers its peer and hears of its own end.
     async fn next(self) -> Result<Option<(String, Self)>, String> {
-        if self.prompts {
-            print("sftp> ");
-        }
         let reading = tokio::task::spawn_blocking(move || {
             let mut lines = self;
             Ok(lines.read()?.map(|line| (line, lines)))

@@ -65,9 +65,9 @@ impl Session {
         harmless(&format!("{}: {why}", self.client.address()))
     }
 
-    /// Whether nothing more can be done on this connection.
+    /// Whether nothing more can be done: the connection is over, or the server's side of this session is.
     pub(crate) fn is_over(&self) -> bool {
-        self.client.handle().why_closed().is_some()
+        self.client.handle().why_closed().is_some() || self.sftp.why_ended().is_some()
     }
 
     pub(crate) fn remote(&self, word: &Word) -> Vec<u8> {
@@ -82,11 +82,23 @@ impl Session {
             .is_ok_and(|attributes| attributes.is_directory())
     }
 
-    /// Does one command.
+    /// Does one command. Dropped, it is given up where it stands.
     ///
     /// # Errors
-    /// A sentence for the user.
+    /// A sentence for the user: the step, what it was done to, and, where the connection is lost in it, the host.
     pub(crate) async fn run(&mut self, command: Command) -> Result<(), String> {
+        let done = self.follow(command).await;
+        done.map_err(|problem| {
+            let host = self.client.address().to_string();
+            if self.is_over() && !problem.contains(&host) {
+                format!("{host}: {problem}")
+            } else {
+                problem
+            }
+        })
+    }
+
+    async fn follow(&mut self, command: Command) -> Result<(), String> {
         match command {
             Command::Get {
                 sources,

@@ -17,6 +17,8 @@ mod local;
 mod session;
 mod transfer;
 
+use std::sync::Arc;
+
 use crate::client::Client;
 use crate::error::Error;
 use crate::kex::Quirk;
@@ -60,9 +62,7 @@ impl Client {
                 session,
                 draft_symlink: self.handle().quirks().has(Quirk::DraftSymlink),
             }),
-            Err(end) => Err(SftpFault::Ended(std::sync::Arc::new(end))
-                .at("start", b"sftp")
-                .into()),
+            Err(end) => Err(SftpFault::Ended(Arc::new(end)).at("start", b"sftp").into()),
         }
     }
 }
@@ -76,6 +76,11 @@ impl Sftp {
     /// How large single reads and writes may be; safe values until the first request was answered.
     pub fn limits(&self) -> Limits {
         self.session.limits()
+    }
+
+    /// Why the session is over, if it is: no call on it will succeed any more. The connection may live on.
+    pub fn why_ended(&self) -> Option<Arc<SessionEnd>> {
+        self.session.why_ended()
     }
 
     /// Any request of the protocol. `operation` and `path` are for the error.

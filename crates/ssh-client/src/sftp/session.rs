@@ -102,6 +102,11 @@ impl Session {
         *self.about.limits.borrow()
     }
 
+    /// Why it is over, if it is.
+    pub(super) fn why_ended(&self) -> Option<Arc<SessionEnd>> {
+        self.about.end.get().cloned()
+    }
+
     /// Sends a request; `done` hears of the reply, on the session's task.
     pub(super) fn send<R: Request>(
         &self,

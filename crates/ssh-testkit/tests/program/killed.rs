@@ -104,8 +104,8 @@ fn our_client_killed_in_an_upload_leaves_a_beginning_and_no_open_file() {
     }
 }
 
-/// A client whose server was killed ends with an error and says why.
-fn assert_told(client: &Path, child: Child) {
+/// A client whose server was killed ends with an error and says why, at which host and in which step.
+fn assert_told(client: &Path, child: Child, port: u16, step: &str) {
     let output = child.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     // OpenSSH's sftp may end by a signal: it writes to an ssh that is gone.
@@ -114,6 +114,10 @@ fn assert_told(client: &Path, child: Child) {
     assert!(!told.is_empty());
     if client == program() {
         assert!(told.to_lowercase().contains("connection"), "{told}");
+        assert!(
+            told.contains(&format!("127.0.0.1:{port}: ")) && told.contains(step),
+            "{told}"
+        );
     }
 }
 
@@ -121,9 +125,9 @@ fn assert_told(client: &Path, child: Child) {
 fn our_server_killed_in_a_transfer_is_told_by_ours_and_by_openssh_s_client() {
     let foreign = peers::need("sftp");
     for client in [program()].into_iter().chain(foreign) {
-        for (what, faults, other) in [
-            ("put source target", Faults::up(SLOW), "target"),
-            ("get source target", Faults::down(SLOW), "target"),
+        for (what, faults, other, step) in [
+            ("put source target", Faults::up(SLOW), "target", "upload"),
+            ("get source target", Faults::down(SLOW), "target", "download"),
         ] {
             let mut server = Sshd::start(&[]);
             let proxy = Proxy::start(server.port, faults);
@@ -132,7 +136,7 @@ fn our_server_killed_in_a_transfer_is_told_by_ours_and_by_openssh_s_client() {
             wait_for_part(&file);
             server.child.kill().unwrap();
             server.child.wait().unwrap();
-            assert_told(&client, child);
+            assert_told(&client, child, proxy.port, step);
             assert_beginning(&file);
         }
     }
@@ -158,7 +162,7 @@ fn a_server_killed_under_a_command_is_told_by_ours_and_by_openssh_s_client() {
             let mut output = BufReader::new(child.stdout.take().unwrap());
             output.read_line(&mut first).unwrap();
             kill(first.trim().parse().unwrap());
-            assert_told(&client, child);
+            assert_told(&client, child, peer.port(), "");
         }
     }
 }

@@ -1,12 +1,15 @@
 //! `bowline ssh` as a person has it: in a terminal of tmux's, with an editor, another size, the escape characters and a
 //! terminal that is as it was afterwards.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use ssh_testkit::openssh::client_arguments;
 use ssh_testkit::peers;
+use ssh_testkit::proxy::{Fault, Faults, Proxy};
 use ssh_testkit::running::free_port;
 
 use crate::algorithms::{into, openssh};
@@ -92,13 +95,17 @@ impl Screen {
 
     /// Waits until the client has the terminal: no program of a shell's own turns the keys for signals off.
     fn waits_until_raw(&self) {
+        self.waits_for_modes("-isig");
+    }
+
+    fn waits_for_modes(&self, wanted: &str) {
         let tty = self.tell(&["display-message", "-p", "#{pane_tty}"]);
-        wait_until("the client does not take the terminal", || {
+        wait_until("the terminal has other modes", || {
             let modes = Command::new("stty")
                 .args(["-a", "-F", tty.trim()])
                 .output()
                 .unwrap();
-            String::from_utf8_lossy(&modes.stdout).contains("-isig")
+            String::from_utf8_lossy(&modes.stdout).contains(wanted)
         });
     }
 
@@ -403,7 +410,7 @@ fn a_question_gives_way_to_a_signal() {
 
 #[test]
 fn sftp_at_its_prompt_hears_a_signal_and_the_end_of_the_connection() {
-    for signal in [Some("C-c"), None] {
+    for signal in [Some("C-\\"), None] {
         let Some(screen) = Screen::start() else { return };
         let peer = Peer::own();
         let script = screen.file("login");
@@ -430,6 +437,102 @@ fn sftp_at_its_prompt_hears_a_signal_and_the_end_of_the_connection() {
             assert_eq!(said.count(), 1, "{shown}");
         }
     }
+}
+
+#[test]
+fn forwarded_connections_outlive_the_program_in_the_background_of_the_shell() {
+    let Some(screen) = Screen::start() else { return };
+    let peer = Peer::own();
+    let target = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let (port, place) = (free_port(), target.local_addr().unwrap());
+    let script = screen.file("login");
+    let mut line = peer.client("ssh", &["-t", "-L", &format!("{port}:{place}")]);
+    line.arg("echo begun; read line");
+    std::fs::write(&script, format!("{}\n", quoted(&line))).unwrap();
+    screen.line(&format!(". {}", script.display()));
+    screen.wait("begun");
+    screen.waits_until_raw();
+    let mut near = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut far = target.accept().unwrap().0;
+    passes(&mut near, &mut far, "in the foreground");
+    screen.keys("~&~?");
+    screen.wait("ssh -f");
+    screen.press("Enter");
+    // The program is over; who waits for the connection has given the terminal back.
+    screen.waits_for_modes("\nisig");
+    screen.press("C-z");
+    screen.wait("Stopped");
+    screen.line("bg; echo in the back''ground");
+    screen.wait("in the background");
+    passes(&mut near, &mut far, "in the background");
+    drop((near, far));
+    screen.line("wait; echo o''ver");
+    screen.wait("over");
+}
+
+/// What is said at one end is heard at the other, and the other way round.
+fn passes(near: &mut TcpStream, far: &mut TcpStream, text: &str) {
+    let mut pair = [near, far];
+    for _ in 0..2 {
+        let [from, to] = &mut pair;
+        to.set_read_timeout(Some(PATIENCE)).unwrap();
+        from.write_all(text.as_bytes()).unwrap();
+        let mut heard = vec![0; text.len()];
+        to.read_exact(&mut heard).unwrap();
+        assert_eq!(heard, text.as_bytes());
+        pair.reverse();
+    }
+}
+
+#[test]
+fn an_interrupt_ends_a_line_or_a_transfer_of_sftp_and_not_the_program() {
+    let Some(screen) = Screen::start() else { return };
+    let peer = Peer::own();
+    // More than arrives before somebody can press a key.
+    let remote = peer.keys().path("remote");
+    std::fs::File::create(&remote).unwrap().set_len(1 << 30).unwrap();
+    let proxy = Proxy::start(peer.port(), Faults::down(Fault::Throttled(1 << 20)));
+    let mut line = bowline(&["sftp"]);
+    line.args(client_arguments(peer.keys(), proxy.port))
+        .arg(format!("{}@127.0.0.1", peers::user()));
+    let script = screen.file("login");
+    std::fs::write(&script, format!("{}\n", quoted(&line))).unwrap();
+    screen.line(&format!(". {}", script.display()));
+    screen.wait("sftp>");
+    let prompts = |count: usize| {
+        screen.wait_for("another prompt", |shown| {
+            shown.matches("sftp>").count() == count && shown.trim_end().ends_with("sftp>")
+        });
+    };
+    // What was typed is gone with its line.
+    screen.keys("no such comm");
+    screen.wait("no such comm");
+    screen.press("C-c");
+    prompts(2);
+    screen.line(&format!("lcd {}", screen.folder.path().display()));
+    prompts(3);
+    screen.line(&format!("get {} fetched", remote.display()));
+    screen.wait("Fetching");
+    screen.press("C-c");
+    screen.wait("Interrupt");
+    prompts(4);
+    assert!(std::fs::metadata(screen.file("fetched")).unwrap().len() < 1 << 30);
+    // The same connection goes on, when what was under way has come.
+    screen.line(&format!("ls -1 {}", peer.file("remote")));
+    screen.wait_for("the answer", |shown| {
+        shown.lines().any(|line| line.trim() == peer.file("remote"))
+    });
+    // A program on this side hears of it itself.
+    screen.line("!trap 'echo he''ard' INT; echo be''gun; sleep 60; echo over''slept");
+    screen.wait("begun");
+    screen.press("C-c");
+    screen.wait("overslept");
+    let shown = screen.shown();
+    assert!(shown.contains("heard"), "{shown}");
+    screen.line("bye");
+    screen.wait_for("the shell", |shown| shown.trim_end().ends_with("here>"));
+    screen.line("echo status=$?");
+    screen.wait("status=0");
 }
 
 #[test]
