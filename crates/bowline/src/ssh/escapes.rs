@@ -31,13 +31,13 @@ pub(super) enum Command {
     Quieter,
     /// `#`: list the forwards.
     List,
-    /// `&`: into the background.
+    /// `&`: into the background. There is no such thing here, and who asks for it hears what to do instead.
     Background,
     /// `?`: tell what there is.
     Help,
 }
 
-/// Every command by its letter, and what it does in words.
+/// Every command by its letter, and what it does in words, if it does anything.
 const COMMANDS: [(u8, Command, &str); 11] = [
     (b'.', Command::Disconnect, "end the connection"),
     (b'B', Command::Break, "send a break"),
@@ -52,11 +52,7 @@ const COMMANDS: [(u8, Command, &str); 11] = [
         "stop this program until the shell goes on with it",
     ),
     (b'#', Command::List, "list the forwards"),
-    (
-        b'&',
-        Command::Background,
-        "go on in the background (not while a terminal is in use)",
-    ),
+    (b'&', Command::Background, ""),
     (b'?', Command::Help, "this list"),
 ];
 
@@ -118,8 +114,8 @@ impl Escapes {
     /// What there is to type.
     pub(super) fn help(&self) -> String {
         let mut text = "At the beginning of a line:\r\n".to_owned();
-        for (letter, _, meaning) in COMMANDS {
-            text += &format!("  {:<4} {meaning}\r\n", self.shown(letter));
+        for (letter, _, meaning) in COMMANDS.iter().filter(|(_, _, meaning)| !meaning.is_empty()) {
+            text += &format!("  {:<4} {meaning}\r\n", self.shown(*letter));
         }
         if let EscapeChar::Byte(escape) = self.escape {
             text += &format!("  {:<4} send the escape character\r\n", self.shown(escape));
@@ -169,9 +165,11 @@ mod tests {
     }
 
     #[test]
-    fn the_help_names_every_command() {
+    fn the_help_names_every_command_that_does_something() {
         let help = Escapes::new(EscapeChar::Byte(b'~')).help();
-        assert_eq!(help.lines().count(), COMMANDS.len() + 2);
+        // A heading, the escape character itself, and all but one.
+        assert_eq!(help.lines().count(), COMMANDS.len() + 1);
+        assert!(!help.contains("~&"), "{help}");
         assert!(help.contains("~^Z") && help.contains("~~"), "{help}");
         assert_eq!(Escapes::new(EscapeChar::Byte(2)).shown(b'.'), "^B.");
     }

@@ -18,6 +18,11 @@ const BREAK: Duration = Duration::from_secs(1);
 /// How long the server may take to say whether it passed it on.
 const BREAK_ANSWER: Duration = Duration::from_secs(3);
 
+/// Why there is no `~&`, and what does the same: the connection cannot be handed to another process, and a process cannot
+/// be doubled without unsafe code.
+const NO_BACKGROUND: &str = " [not available: a connection cannot change its process. When the program has ended, ^Z and \
+                             bg let its forwards go on in the background; ssh -f begins there]";
+
 /// How it ended.
 pub(super) enum Ending {
     /// The program did.
@@ -108,7 +113,7 @@ impl Interaction<'_> {
             }
             Command::Louder => told(b'v', &format!(" [LogLevel {}]", log::turn(true))),
             Command::Quieter => told(b'V', &format!(" [LogLevel {}]", log::turn(false))),
-            Command::Background => told(b'&', " [not available: a program cannot be split while it runs]"),
+            Command::Background => told(b'&', NO_BACKGROUND),
             Command::Help => {
                 told(b'?', "");
                 print_error(&escapes.help());
