@@ -177,15 +177,20 @@ fn every_limit_of_the_policy_starts_a_rekey_in_both_directions() {
     assert_eq!(client.deadline(), Some(client.now + Duration::from_secs(60)));
 }
 
-#[test]
-fn a_limit_below_one_packet_does_not_spin() {
+/// Both sides have limits that every packet exceeds.
+fn logged_in_with_the_lowest_limits() -> (Seat, Seat) {
     let mut config = quick();
     config.rekey = RekeyPolicy {
         bytes: 16,
         packets: 1,
         time: None,
     };
-    let (mut client, mut server) = logged_in(config.clone(), config);
+    logged_in(config.clone(), config)
+}
+
+#[test]
+fn a_limit_below_one_packet_does_not_spin() {
+    let (mut client, mut server) = logged_in_with_the_lowest_limits();
     pump(&mut client, &mut server, &mut Cuts::Whole);
     let before = client.rekeyed;
     pump(&mut client, &mut server, &mut Cuts::Whole);
@@ -206,13 +211,7 @@ fn a_limit_below_one_packet_does_not_spin() {
 /// gets its turn all the same, in both directions.
 #[test]
 fn pings_that_never_stop_starve_no_direction_however_low_the_limits() {
-    let mut config = quick();
-    config.rekey = RekeyPolicy {
-        bytes: 16,
-        packets: 1,
-        time: None,
-    };
-    let (mut client, mut server) = logged_in(config.clone(), config);
+    let (mut client, mut server) = logged_in_with_the_lowest_limits();
     let (mut sent, mut rounds) = ([0; 2], 0);
     while sent.iter().any(|sent| *sent < 50) {
         for (seat, sent) in [&mut client, &mut server].into_iter().zip(&mut sent) {

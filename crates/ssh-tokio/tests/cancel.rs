@@ -10,89 +10,21 @@
 )]
 
 mod common;
+#[path = "common/dropped.rs"]
+#[allow(dead_code, reason = "stress uses the rest")]
+mod dropped;
 
-use std::future::Future;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 use std::time::Duration;
 
 use common::{Options, Pair, accept, bytes, channel, pair};
+use dropped::{impatient, serve};
+use ssh_tokio::Parts;
 use ssh_tokio::channel::{ChannelRequest, ChannelType, Exec, GlobalRequest, TcpipForward, WindowPolicy};
-use ssh_tokio::{Channel, Incoming, Parts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// So long something may take that should happen at once: for busy machines, and it decides nothing.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Polls a future at most `left` times and drops it then.
-struct Impatient<F> {
-    future: Pin<Box<F>>,
-    left: usize,
-}
-
-fn impatient<F: Future>(left: usize, future: F) -> Impatient<F> {
-    Impatient {
-        future: Box::pin(future),
-        left,
-    }
-}
-
-impl<F: Future> Future for Impatient<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        self.left -= 1;
-        match self.future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if self.left == 0 => Poll::Ready(None),
-            Poll::Pending => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
-    }
-}
-
-/// Serves every channel with an echo, and every request with a yes.
-async fn echo_server(pair: &Pair) {
-    let server = pair.server.clone();
-    tokio::spawn(async move {
-        while let Some(incoming) = server.incoming().await {
-            match incoming {
-                Incoming::Open(open) => {
-                    tokio::spawn(echo(open.accept().unwrap()));
-                }
-                Incoming::Global(asked) => asked.accept(b""),
-            }
-        }
-    });
-}
-
-async fn echo(channel: Channel) {
-    let Parts {
-        mut reader,
-        mut writer,
-        mut control,
-        ..
-    } = channel.split();
-    let answering = async {
-        while let Some(asked) = control.next_request().await {
-            asked.accept();
-        }
-    };
-    let echoing = async {
-        while let Ok(Some(chunk)) = reader.next_chunk().await {
-            if writer.write_all(&chunk).await.is_err() {
-                return;
-            }
-        }
-        let _ended = writer.shutdown().await;
-    };
-    tokio::join!(answering, echoing);
-}
 
 async fn check_alive(pair: &Pair) {
     let echo = async {
@@ -111,7 +43,7 @@ async fn check_alive(pair: &Pair) {
 #[tokio::test]
 async fn opens_and_requests_dropped_at_every_poll_leave_the_connection_usable() {
     let pair = pair(Options::default()).await;
-    echo_server(&pair).await;
+    serve(&pair);
     let exec: ChannelRequest = Exec::new("x").into();
     let forward = GlobalRequest::TcpipForward(TcpipForward {
         address: String::new(),

@@ -13,15 +13,17 @@
 )]
 
 mod common;
+#[path = "common/dropped.rs"]
+#[allow(dead_code, reason = "cancel uses the rest")]
+mod dropped;
 
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{Options, Pair, accept, bytes, channel, pair, pair_over};
+use dropped::{polled, serve};
 use ssh_tokio::channel::{ChannelRequest, ChannelType, Exec, GlobalRequest, TcpipForward, WindowPolicy};
-use ssh_tokio::{Channel, Incoming, Parts};
+use ssh_tokio::{Channel, Parts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::yield_now;
 
@@ -256,73 +258,6 @@ async fn handles_channels_and_questions_may_be_dropped_in_any_order() {
             soon(&format!("{what}, seed {seed}"), task).await.unwrap();
         }
     }
-}
-
-/// Polls a future as often as it is woken, `left` times at most, and drops it then.
-struct Patient<F> {
-    future: Pin<Box<F>>,
-    left: usize,
-}
-
-impl<F: Future> Future for Patient<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        self.left -= 1;
-        match self.future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            // The last poll: it waits for nothing more.
-            Poll::Pending if self.left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-fn polled<F: Future>(left: usize, future: F) -> Patient<F> {
-    Patient {
-        future: Box::pin(future),
-        left,
-    }
-}
-
-/// Serves every channel with an echo, and every request with a yes.
-fn serve(pair: &Pair) {
-    let server = pair.server.clone();
-    tokio::spawn(async move {
-        while let Some(incoming) = server.incoming().await {
-            match incoming {
-                Incoming::Open(open) => {
-                    let Ok(channel) = open.accept() else { return };
-                    tokio::spawn(async move {
-                        let Parts {
-                            mut reader,
-                            mut writer,
-                            mut control,
-                            ..
-                        } = channel.split();
-                        let answering = async {
-                            while let Some(asked) = control.next_request().await {
-                                asked.accept();
-                            }
-                        };
-                        let echoing = async {
-                            while let Ok(Some(chunk)) = reader.next_chunk().await {
-                                if writer.write_all(&chunk).await.is_err() {
-                                    return;
-                                }
-                            }
-                            let _over = writer.shutdown().await;
-                        };
-                        tokio::join!(answering, echoing);
-                    });
-                }
-                Incoming::Global(asked) => asked.accept(b""),
-            }
-        }
-    });
 }
 
 async fn echoes(pair: &Pair, data: &[u8]) -> Vec<u8> {

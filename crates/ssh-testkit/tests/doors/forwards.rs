@@ -8,8 +8,8 @@ use std::time::Duration;
 use ssh_client::channel::{
     AUTH_AGENT, ChannelType, ForwardedStreamlocal, GlobalRequest, OpenFailureReason, X11, bound_port_reply,
 };
-use ssh_client::tokio_driver::{Incoming, OpenError};
-use ssh_client::{Config, Error, Forwarding, ListenOn, Listening, Target};
+use ssh_client::tokio_driver::{Handle, Incoming, OpenError};
+use ssh_client::{Client, Config, Error, Forwarding, ListenOn, Listening, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 
@@ -221,8 +221,8 @@ async fn whoever_stops_waiting_for_a_forward_leaves_none_behind() {
     refused(&server, forwarded("", 8_080)).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_server_that_never_answers_is_given_up_and_the_late_answer_taken_back() {
+/// A client that has asked for a forward and waits no longer for the answer.
+async fn given_up() -> (Client, Handle) {
     let mut config = Config {
         keepalive: None,
         ..Config::default()
@@ -231,20 +231,19 @@ async fn a_server_that_never_answers_is_given_up_and_the_late_answer_taken_back(
     let (client, server) = scripted(&config).await;
     let forward = client.forward_remote("", 8_080, greeting()).await;
     assert!(matches!(forward, Err(Error::OpenTimeout { .. })), "{forward:?}");
+    (client, server)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_is_given_up_and_the_late_answer_taken_back() {
+    let (_client, server) = given_up().await;
     asked(&server).await.accept(b"");
     assert_eq!(asked(&server).await.request().name(), "cancel-tcpip-forward");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_never_answers_keeps_no_connection_that_nobody_uses() {
-    let mut config = Config {
-        keepalive: None,
-        ..Config::default()
-    };
-    config.timeouts.open = Duration::from_secs(5);
-    let (client, server) = scripted(&config).await;
-    let forward = client.forward_remote("", 8_080, greeting()).await;
-    assert!(matches!(forward, Err(Error::OpenTimeout { .. })), "{forward:?}");
+    let (client, server) = given_up().await;
     drop(client);
     tokio::time::timeout(Duration::from_secs(60), server.closed())
         .await
