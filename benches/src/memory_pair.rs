@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ssh_client::keys::PrivateKey;
 use ssh_client::{Client, Config, Credentials, HostKeys, Process};
-use ssh_server::keys::PublicKey;
-use ssh_server::{Application, Candidate, Decision, Limits, Peer, Permissions, Request, Server, Session};
+use ssh_server::{Limits, Peer, Server};
+use ssh_testkit::doors::Echo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// What goes wrong here ends the bench.
@@ -13,30 +13,6 @@ pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + S
 
 /// Bytes that fit into the pipe between the two.
 const PIPE_BYTES: usize = 64 * 1024;
-
-/// The application: every session is an echo.
-pub struct Echo;
-
-impl Application for Echo {
-    async fn public_key(&self, _candidate: &Candidate, _key: &PublicKey) -> Decision {
-        Decision::Accept(Permissions::default())
-    }
-
-    async fn session(&self, mut session: Session) {
-        while let Some(request) = session.next().await {
-            if let Request::Start(start) = request {
-                start.accept();
-                break;
-            }
-        }
-        let mut block = [0; 64];
-        while let Ok(count @ 1..) = session.read(&mut block).await {
-            if session.write_all(&block[..count]).await.is_err() {
-                return;
-            }
-        }
-    }
-}
 
 /// A server in memory, and the key its clients log in with.
 pub struct Stage {

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`pair`] | client and server in memory: virtual clock, seeded generator, bytes whole, one by one or in random cuts |
 //! | [`link`] | the wire between them: cuts, latency, taps |
+//! | [`doors`] | both front doors in one process: applications that let everybody in, a client of theirs |
+//! | [`long_link`] | a wire between those that is long and wide, by tokio's clock |
 //! | [`simulator`] | random two-sided schedules on such a pair, and what must hold after each step |
 //! | [`proxy`] | what stands between two real sockets and cuts, delays, breaks and ends what passes |
 //! | [`clock`] | time that moves when a test says so |
@@ -19,8 +21,10 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod doors;
 pub mod hostile;
 pub mod link;
+pub mod long_link;
 pub mod lossy;
 pub mod network;
 pub mod openssh;

@@ -90,10 +90,15 @@ impl Both {
         });
     }
 
-    /// Until nothing moves any more, and blocks have gone back.
+    /// Until nothing moves any more, and blocks have gone back. On a slow machine the drivers' timers are due together with
+    /// this one, and whoever waits here has the first turn: so it gives them some.
     fn rest(&self) {
-        self.runtime
-            .block_on(async { tokio::time::sleep(Duration::from_secs(3)).await });
+        self.runtime.block_on(async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+        });
     }
 
     /// The same, and a rest.

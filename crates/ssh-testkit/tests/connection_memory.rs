@@ -17,8 +17,8 @@ use std::time::Duration;
 use allocation_counter::measure;
 use ssh_client::keys::PrivateKey;
 use ssh_client::{Client, Config, Credentials, HostKeys, Process};
-use ssh_server::keys::PublicKey;
-use ssh_server::{Application, Candidate, Decision, Limits, Permissions, Request, Server, Session};
+use ssh_server::{Limits, Server};
+use ssh_testkit::doors::Echo;
 use ssh_testkit::pair::Setup;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
@@ -30,33 +30,12 @@ const IDLE_BYTES: i64 = 12 * 1024;
 /// How many are compared.
 const COUNT: usize = 100;
 
-/// Longer than a driver keeps what it needs for bulk. The runtime runs timers in their order, so that all of them have
-/// rested when this one is due, however slow the machine is.
+/// Longer than a driver keeps what it needs for bulk.
 const REST: Duration = Duration::from_secs(3);
 
-/// Says again what it hears.
-struct Echo;
-
-impl Application for Echo {
-    async fn public_key(&self, _candidate: &Candidate, _key: &PublicKey) -> Decision {
-        Decision::Accept(Permissions::default())
-    }
-
-    async fn session(&self, mut session: Session) {
-        while let Some(request) = session.next().await {
-            if let Request::Start(start) = request {
-                start.accept();
-                break;
-            }
-        }
-        let mut block = [0; 64];
-        while let Ok(count @ 1..) = session.read(&mut block).await {
-            if session.write_all(&block[..count]).await.is_err() {
-                return;
-            }
-        }
-    }
-}
+/// Turns for everybody after that. Timers run in their order, but on a slow machine those of the drivers are due with this
+/// one, and whoever looks has the first turn.
+const TURNS: usize = 1_000;
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -88,6 +67,9 @@ fn server() -> (SocketAddr, mpsc::Sender<Done>, thread::JoinHandle<()>) {
                 runtime.block_on(async {
                     done.await.unwrap();
                     tokio::time::sleep(REST).await;
+                    for _ in 0..TURNS {
+                        tokio::task::yield_now().await;
+                    }
                 });
             });
             answer.send(used.bytes_current).unwrap();

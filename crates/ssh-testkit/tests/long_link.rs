@@ -13,30 +13,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssh_client::keys::PrivateKey;
 use ssh_client::sftp_protocol::client::transfer::{Download, Upload, Window};
 use ssh_client::sftp_protocol::{Attributes, OpenFlags};
 use ssh_client::wire::bytes::Bytes;
-use ssh_client::{Client, Config, Credentials, HostKeys, Sftp};
+use ssh_client::{Client, Sftp};
 use ssh_server::filesystem::{File, Filesystem};
 use ssh_server::keys::PublicKey;
-use ssh_server::{Application, Candidate, Decision, Peer, Permissions, Request, Server, Services, Session};
-use ssh_testkit::pair::Setup;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex, split};
-use tokio::sync::mpsc;
+use ssh_server::{Application, Candidate, Decision, Permissions, Request, Services, Session};
+use ssh_testkit::doors::visit;
+use ssh_testkit::long_link::{BYTES_PER_SECOND, ONE_WAY, link};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-const ONE_WAY: Duration = Duration::from_millis(50);
-const BYTES_PER_SECOND: u64 = 120 * MIB;
 const MIB: u64 = 1024 * 1024;
-
-/// What one read of the link takes, and how much of that is under way: its product of rate and time, and as much again.
-const PIECE: usize = 32 * 1024;
-const UNDER_WAY: usize = 512;
-
-/// Timers go by milliseconds: a piece may leave so much before its turn.
-const SLACK: Duration = Duration::from_millis(4);
 
 /// When measuring begins, and for how long it goes on.
 const RUN_UP: Duration = Duration::from_secs(2);
@@ -136,62 +126,8 @@ impl Application for Files {
     }
 }
 
-/// One direction of the link, to its end.
-async fn carry(mut from: impl AsyncRead + Send + Unpin + 'static, mut to: impl AsyncWrite + Unpin) {
-    let (sender, mut under_way) = mpsc::channel::<(Instant, Vec<u8>)>(UNDER_WAY);
-    tokio::spawn(async move {
-        // When the wire is free again.
-        let mut free = Instant::now();
-        loop {
-            let mut piece = Vec::with_capacity(PIECE);
-            if !matches!(from.read_buf(&mut piece).await, Ok(1..)) {
-                return;
-            }
-            let takes = Duration::from_nanos(piece.len() as u64 * 1_000_000_000 / BYTES_PER_SECOND);
-            free = free.max(Instant::now() - SLACK) + takes;
-            if free > Instant::now() + SLACK {
-                sleep_until(free).await;
-            }
-            if sender.send((free + ONE_WAY, piece)).await.is_err() {
-                return;
-            }
-        }
-    });
-    while let Some((arrives, piece)) = under_way.recv().await {
-        sleep_until(arrives).await;
-        if to.write_all(&piece).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// The two ends of the link.
-fn link() -> (DuplexStream, DuplexStream) {
-    let (near, near_end) = duplex(256 * 1024);
-    let (far, far_end) = duplex(256 * 1024);
-    let (near_in, near_out) = split(near_end);
-    let (far_in, far_out) = split(far_end);
-    tokio::spawn(carry(near_in, far_out));
-    tokio::spawn(carry(far_in, near_out));
-    (near, far)
-}
-
 async fn connect(files: Files) -> (Client, Sftp) {
-    let (near, far) = link();
-    let server = Server::builder()
-        .host_key(Setup::default().host_key())
-        .build(files)
-        .unwrap();
-    tokio::spawn(async move {
-        let _ended = server.serve_stream(far, Peer::named("a test")).await;
-    });
-    let key = PrivateKey::generate_ed25519(&mut *ssh_client::system_rng().unwrap(), "test");
-    let host_keys = HostKeys::dangerous_accept_any();
-    let credentials = Credentials::signer(Arc::new(key));
-    let config = Config::default();
-    let client = Client::over(&config, near, ("test", 22), "alice", host_keys, credentials)
-        .await
-        .unwrap();
+    let (client, _serving) = visit(files, link()).await;
     let sftp = client.sftp().await.unwrap();
     (client, sftp)
 }
