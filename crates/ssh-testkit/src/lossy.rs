@@ -60,7 +60,9 @@ impl LossyLink {
             std::process::id(),
             u32::from(LINKS.fetch_add(1, Ordering::Relaxed)),
         ];
-        let [third, second] = [id % 256, 100 + number % 100].map(|part| part.to_le_bytes()[0]);
+        // Another process of tests, be it with the same last byte of its number, seldom has the same.
+        let [third, second] =
+            [id % 256, 100 + (id / 256 + 31 * number) % 100].map(|part| part.to_le_bytes()[0]);
         let [near, far] = [1, 2].map(|last| Ipv4Addr::new(10, second, third, last));
         let namespace = format!("bowline{id}n{number}");
         let devices = [format!("bwl{id}n{number}"), format!("bwl{id}f{number}")];

@@ -10,7 +10,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::peers;
 use crate::running::{Running, run};
 
 /// How long a device may take to appear or to go.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -91,8 +91,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let ended = Command::new("ip").args(["netns", "del", &self.name]).status();
-        if !ended.is_ok_and(|status| status.success()) {
+        if !peers::succeeds("ip", &["netns", "del", &self.name]) {
             eprintln!("the namespace {} stays", self.name);
         }
     }
@@ -223,18 +222,14 @@ impl Persistent {
 
 impl Drop for Persistent {
     fn drop(&mut self) {
-        let _gone = Command::new("ip")
-            .args(["link", "del", &self.name])
-            .stderr(Stdio::null())
-            .status();
+        peers::succeeds("ip", &["link", "del", &self.name]);
     }
 }
 
 /// Sends back what comes by UDP, and all of a TCP connection when it has ended.
 const ANSWER: &str = r#"
 import socket, threading
-def udp(family, address):
-    s = socket.socket(family, socket.SOCK_DGRAM); s.bind((address, 7))
+def udp(s):
     while True:
         data, peer = s.recvfrom(65535); s.sendto(data, peer)
 def one(c):
@@ -247,7 +242,8 @@ places = [(socket.AF_INET, '10.77.0.2')]
 import os
 if os.path.exists('/proc/net/if_inet6'): places.append((socket.AF_INET6, 'fd77::2'))
 for family, address in places:
-    threading.Thread(target=udp, args=(family, address), daemon=True).start()
+    s = socket.socket(family, socket.SOCK_DGRAM); s.bind((address, 7))
+    threading.Thread(target=udp, args=(s,), daemon=True).start()
     s = socket.socket(family, socket.SOCK_STREAM); s.bind((address, 7)); s.listen()
     threading.Thread(target=tcp, args=(s,), daemon=True).start()
 print('ready', flush=True)

@@ -35,6 +35,12 @@ pub fn is_required() -> bool {
     std::env::var("BOWLINE_INTEROP").is_ok_and(|value| value == "require")
 }
 
+/// Runs a program of the system, wherever it is, and says nothing of what it says; whether it succeeds.
+pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let done = find(program).map(|program| std::process::Command::new(program).args(arguments).output());
+    done.is_some_and(|done| done.is_ok_and(|done| done.status.success()))
+}
+
 /// The path of `program`, or `None` with a word on why the test does nothing.
 ///
 /// # Panics
@@ -93,10 +99,7 @@ pub fn need_tunnels() -> bool {
     }
     let allowed = *ALLOWED.get_or_init(|| {
         let name = format!("bwp{}", std::process::id());
-        let ip = |line: &str| {
-            let done = std::process::Command::new("ip").args(line.split(' ')).output();
-            done.is_ok_and(|done| done.status.success())
-        };
+        let ip = |line: &str| succeeds("ip", &line.split(' ').collect::<Vec<_>>());
         let network = ip(&format!("netns add {name}"));
         let device = ip(&format!("tuntap add dev {name} mode tun"));
         if network {

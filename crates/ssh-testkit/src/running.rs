@@ -161,8 +161,22 @@ pub fn free_port() -> u16 {
     panic!("no port of {PORTS:?} is free")
 }
 
+/// Whether this machine has this address, and lets somebody listen there: not every one has IPv6.
+pub fn has_address(address: &str) -> bool {
+    TcpListener::bind((address, 0)).is_ok()
+}
+
 /// Below the ports that Linux gives to whoever asks for any (32768 and more), and above those of well-known servers.
 const PORTS: Range<u16> = 20_000..32_000;
+
+/// Whether a process is there and has not ended. Linux only: read from `/proc`. One that has ended and that nobody has asked
+/// about yet, as its parent should, still has its place there.
+pub fn is_running(id: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    // The second field is a name in brackets, which may hold anything.
+    let state = stat.rsplit_once(')').map(|(_name, fields)| fields.trim_start());
+    state.is_some_and(|state| !state.starts_with(['Z', 'X']))
+}
 
 /// Waits until an SSH server greets on loopback's `port`.
 ///

@@ -5,8 +5,9 @@ use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ssh_server::{GatewayPorts, Permissions};
+use ssh_testkit::running::has_address;
 
-use super::policy::{Open, Place, arrived, cancel, direct, listen};
+use super::policy::{Open, Place, arrival, arrived, cancel, direct, listen};
 use super::visit::{Visit, string_and_number};
 
 /// Asks for a connection to `host` and `port`; whether it was made.
@@ -14,7 +15,8 @@ fn reaches(visit: &mut Visit, place: &Place, host: &[u8], port: u32) -> bool {
     match visit.open(1, "direct-tcpip", &direct(host, port)) {
         Ok(line) => {
             visit.close(line);
-            arrived(place.port.accept()).is_some()
+            drop(arrival(|| place.port.accept()));
+            true
         }
         Err(_) => {
             assert!(arrived(place.port.accept()).is_none(), "{host:?}");
@@ -99,7 +101,7 @@ fn c09_a_place_to_listen_is_the_word_that_was_listed() {
         ("localhost:8080", &[], &["localhost", "", "*"]),
     ] {
         let mut visit = Visit::to(Open::with(listed(entry)));
-        for word in words {
+        for word in words.iter().filter(|word| **word != "::1" || has_address(word)) {
             let port = listen(&mut visit, word.as_bytes()).unwrap_or_else(|| panic!("{entry} {word}"));
             // A number that becomes this port once it is cut off does not end it, nor begin another.
             let wrong = string_and_number(word.as_bytes(), u32::from(port) + 65_536);
@@ -118,7 +120,8 @@ fn c09_a_place_to_listen_is_the_word_that_was_listed() {
 fn listening(port: u16) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        for line in fs::read_to_string(table).unwrap().lines().skip(1) {
+        // Where the kernel has no IPv6 there is no second one.
+        for line in fs::read_to_string(table).unwrap_or_default().lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let (address, number) = fields[1].split_once(':').unwrap();
             let is_listening = fields[3] == "0A";
@@ -172,6 +175,8 @@ fn c09_gatewayports_decides_at_which_addresses_the_server_listens() {
                 Yes => all,
                 ClientSpecified => specified,
             };
+            let here = expected.iter().filter(|address| has_address(address));
+            let expected: BTreeSet<_> = here.map(|address| (*address).to_owned()).collect();
             let Some(port) = listen(&mut visit, asked.as_bytes()) else {
                 assert!(expected.is_empty(), "{policy:?} {asked:?}");
                 continue;
@@ -180,7 +185,6 @@ fn c09_gatewayports_decides_at_which_addresses_the_server_listens() {
             cancel(&mut visit, asked.as_bytes(), port);
             // What others have at this port stays.
             let bound: BTreeSet<_> = with.difference(&listening(port)).cloned().collect();
-            let expected = expected.iter().map(|each| (*each).to_owned()).collect();
             assert_eq!(bound, expected, "{policy:?} {asked:?}");
         }
     }

@@ -305,7 +305,8 @@ fn b18_every_bit_that_is_changed_is_found_out_for_every_suite() {
         }
     });
     let changed = changed.into_inner();
-    assert!(changed >= suites.len() * WHOLE_BYTES);
+    // Each of them has counted its own.
+    assert!(suites.len() > 1 && changed >= suites.len() * WHOLE_BYTES);
     println!("{changed} bits were changed in {} suites", suites.len());
 }
 

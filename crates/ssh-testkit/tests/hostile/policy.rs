@@ -19,6 +19,7 @@ use ssh_testkit::hostile::channels::Line;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::bowline::wait_until;
 use super::visit::{Visit, account, is_the_key, string_and_number, strings};
 
 /// An application that leaves everything to the permissions of the login.
@@ -172,6 +173,16 @@ pub fn arrived<S>(accepted: std::io::Result<S>) -> Option<S> {
     }
 }
 
+/// The connection that has to come. The system tells the one side a moment before the other.
+pub fn arrival<S>(accept: impl Fn() -> std::io::Result<S>) -> S {
+    let mut stream = None;
+    wait_until("nobody comes", || {
+        stream = arrived(accept());
+        stream.is_some()
+    });
+    stream.unwrap()
+}
+
 /// Asks for a channel that should lead to a stream; whether it was granted, and then it does.
 fn leads<S: Read + Write>(
     visit: &mut Visit,
@@ -181,8 +192,7 @@ fn leads<S: Read + Write>(
 ) -> bool {
     match visit.open(own, kind, fields) {
         Ok(line) => {
-            let stream = arrived(accept()).expect("it is connected before it is confirmed");
-            is_joined(visit, line, stream);
+            is_joined(visit, line, arrival(accept));
             visit.close(line);
             true
         }

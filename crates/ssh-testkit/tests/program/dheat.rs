@@ -54,8 +54,11 @@ impl Attack {
         Some(Self { child, signs })
     }
 
-    fn signs(&self) -> usize {
-        self.signs.load(Ordering::Relaxed)
+    /// Whether it has got through often enough. It has to be there: without it there is nothing to wait for.
+    fn is_shown(&mut self) -> bool {
+        let ended = self.child.try_wait().unwrap();
+        assert!(ended.is_none(), "the attack has ended: {ended:?}");
+        self.signs.load(Ordering::Relaxed) >= SIGNS_OF_ATTACK
     }
 }
 
@@ -112,11 +115,12 @@ fn b07_dheat_those_who_log_in_from_elsewhere_do_while_one_source_attacks() {
     };
     assert_eq!(finished.with_code(0).stdout_text(), "in\n");
     let before = sockets(process);
-    let Some(attack) = Attack::on(server.port) else {
+    let Some(mut attack) = Attack::on(server.port) else {
         return;
     };
-    let mut logins = 0;
-    while logins < LOGINS || attack.signs() < SIGNS_OF_ATTACK {
+    let (mut logins, begin) = (0, Instant::now());
+    while logins < LOGINS || !attack.is_shown() {
+        assert!(begin.elapsed() < 5 * PATIENCE, "{logins} logins, and no attack");
         let Some(finished) = login(&server, "127.0.0.2") else {
             return;
         };

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use ssh_testkit::openssh::client_arguments;
 use ssh_testkit::peers;
+use ssh_testkit::running::is_running;
 
 use crate::bowline::{PATIENCE, Sshd, wait_until};
 
@@ -200,8 +201,6 @@ fn a_client_that_is_killed_takes_its_shell_and_its_job_along() {
         .status()
         .unwrap();
     assert!(killed.success());
-    wait_until("the job is still there", || {
-        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        state.is_empty() || state.contains(") Z ")
-    });
+    let job = pid.parse().unwrap();
+    wait_until("the job is still there", || !is_running(job));
 }

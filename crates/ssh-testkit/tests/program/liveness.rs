@@ -160,7 +160,7 @@ fn a_server_that_is_stopped_is_noticed_and_told() {
             let usual = client_arguments(peer.keys(), peer.port());
             line.args(options).args(usual.into_iter().skip(2));
             // The program's parent is the process that serves this connection.
-            line.args([&format!("{}@127.0.0.1", peers::user()), "echo $PPID; sleep 600"]);
+            line.args([&format!("{}@127.0.0.1", peers::user()), "echo $PPID; exec cat"]);
             let mut child = start(&mut line);
             let server: u32 = first_line(&mut child).parse().unwrap();
             let stopped = Stopped::process(server);

@@ -11,7 +11,7 @@ use ssh_client::keys::Signer as _;
 use ssh_client::{Client, Credentials, HostKeys};
 use ssh_testkit::openssh::{Account, Keys, client_arguments};
 use ssh_testkit::peers;
-use ssh_testkit::running::{Finished, run, run_with};
+use ssh_testkit::running::{Finished, is_running, run, run_with};
 use ssh_testkit::security_key::{SecurityKey, TOUCHED};
 
 use crate::bowline::{Sshd, bowline, listening_port, program, usual_words, wait_until};
@@ -327,7 +327,7 @@ fn without_d_it_goes_into_the_background() {
     let ended = Command::new("kill").arg(id.to_string()).status().unwrap();
     assert_eq!(finished.with_code(0).stdout_text(), "in\n");
     assert!(ended.success());
-    wait_until("it goes on", || !Path::new(&format!("/proc/{id}")).exists());
+    wait_until("it goes on", || !is_running(id));
 }
 
 /// The process that has `word` on its command line: the folder in it is this test's own.

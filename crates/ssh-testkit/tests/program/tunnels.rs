@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use ssh_testkit::network::{carries_traffic, device_of, devices_of, free_unit, is_here, wait_until};
 use ssh_testkit::openssh::{Keys, Server, client_arguments};
 use ssh_testkit::peers;
-use ssh_testkit::running::{Running, run};
+use ssh_testkit::running::{Running, is_running, run};
 
 use crate::bowline::{Sshd, bowline};
 
@@ -277,9 +277,7 @@ fn a_tunnel_goes_into_the_background_and_stays_there() {
         wait_until("the server to give its device back", || {
             devices_of(host.place().2).is_empty()
         });
-        wait_until("the client to end", || {
-            !std::path::Path::new(&format!("/proc/{client}")).exists()
-        });
+        wait_until("the client to end", || !is_running(client));
     }
 }
 
