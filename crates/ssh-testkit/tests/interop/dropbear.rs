@@ -9,7 +9,7 @@ use ssh_testkit::openssh::{Account, Keys};
 use ssh_testkit::peers;
 use ssh_testkit::running::{PerConnection, Running, free_port, wait_for_greeting};
 
-use crate::foreign::{carries_bytes_and_status, converted};
+use crate::foreign::{carries_bytes_and_status, converted, dbclient};
 use crate::openssh_server::public_key;
 use crate::ours::Ours;
 use crate::table::{KEY_TYPES, Nature, Offer, Theirs, into_ours, key_file, keys_of_every_type, rows};
@@ -100,15 +100,10 @@ fn our_client_reaches_dropbear_with_every_algorithm_it_knows() {
 
 #[test]
 fn dropbears_client_runs_a_command_through_our_server() {
-    let (Some(dbclient), Some(convert)) = (peers::need("dbclient"), peers::need("dropbearconvert")) else {
+    let ours = Ours::start();
+    let Some(mut client) = dbclient(&ours.keys, ours.port) else {
         return;
     };
-    let ours = Ours::start();
-    converted(&convert, &["openssh", "dropbear", "user", "user.db"], &ours.keys);
-    let mut client = Command::new(dbclient);
-    client
-        .args(["-y", "-y", "-p", &ours.port.to_string(), "-i"])
-        .arg(ours.keys.path("user.db"));
     client.arg(ours.destination());
     carries_bytes_and_status(client, ours.keys.folder());
 }

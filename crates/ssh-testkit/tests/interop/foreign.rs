@@ -4,7 +4,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ssh_testkit::openssh::Keys;
+use ssh_testkit::peers;
 use ssh_testkit::running::run_with;
+
+use crate::openssh_server::public_key;
 
 /// Bytes that go through a client: enough for many packets, little enough for a slow one.
 const BYTES: usize = 20 << 20;
@@ -29,4 +32,26 @@ pub fn converted(tool: &Path, arguments: &[&str], keys: &Keys) {
         .status()
         .unwrap();
     assert!(status.success(), "{} {arguments:?}", tool.display());
+}
+
+/// Dropbear's client on its way to a server of ours with the user's key; it still wants user and command. `None`: it is not
+/// here.
+pub fn dbclient(keys: &Keys, port: u16) -> Option<Command> {
+    let (dbclient, convert) = (peers::need("dbclient")?, peers::need("dropbearconvert")?);
+    converted(&convert, &["openssh", "dropbear", "user", "user.db"], keys);
+    let mut command = Command::new(dbclient);
+    command.args(["-y", "-y", "-p", &port.to_string(), "-i"]);
+    command.arg(keys.path("user.db")).env("HOME", keys.folder());
+    Some(command)
+}
+
+/// The same of PuTTY's, which is to meet this host key.
+pub fn plink(keys: &Keys, port: u16, host_key: &str) -> Option<Command> {
+    let (plink, puttygen) = (peers::need("plink")?, peers::need("puttygen")?);
+    converted(&puttygen, &["user", "-O", "private", "-o", "user.ppk"], keys);
+    let mut command = Command::new(plink);
+    command.args(["-batch", "-ssh", "-P", &port.to_string(), "-i"]);
+    command.arg(keys.path("user.ppk")).env("HOME", keys.folder());
+    command.args(["-hostkey", &public_key(keys, host_key).fingerprint().to_string()]);
+    Some(command)
 }

@@ -11,7 +11,7 @@ use ssh_testkit::peers;
 use ssh_testkit::proxy::{Fault, Faults, Proxy};
 use ssh_testkit::running::run_with;
 
-use crate::foreign::converted;
+use crate::foreign::{dbclient, plink};
 use crate::openssh_server::{public_key, server};
 use crate::ours::Ours;
 
@@ -59,38 +59,26 @@ fn openssh_reaches_ours_however_the_bytes_are_cut() {
 
 #[test]
 fn dropbear_reaches_ours_however_the_bytes_are_cut() {
-    let (Some(dbclient), Some(convert)) = (peers::need("dbclient"), peers::need("dropbearconvert")) else {
-        return;
-    };
     let ours = Ours::start();
-    converted(&convert, &["openssh", "dropbear", "user", "user.db"], &ours.keys);
+    if dbclient(&ours.keys, ours.port).is_none() {
+        return;
+    }
     into_ours(&ours, |port| {
-        let mut command = Command::new(&dbclient);
-        command.args(["-y", "-y", "-p", &port.to_string(), "-i"]);
-        command
-            .arg(ours.keys.path("user.db"))
-            .args([&ours.destination(), "cat; exit 7"]);
+        let mut command = dbclient(&ours.keys, port).unwrap();
+        command.args([&ours.destination(), "cat; exit 7"]);
         command
     });
 }
 
 #[test]
 fn plink_reaches_ours_however_the_bytes_are_cut() {
-    let (Some(plink), Some(puttygen)) = (peers::need("plink"), peers::need("puttygen")) else {
-        return;
-    };
     let ours = Ours::start();
-    converted(
-        &puttygen,
-        &["user", "-O", "private", "-o", "user.ppk"],
-        &ours.keys,
-    );
-    let host_key = public_key(&ours.keys, "host").fingerprint().to_string();
+    if plink(&ours.keys, ours.port, "host").is_none() {
+        return;
+    }
     into_ours(&ours, |port| {
-        let mut command = Command::new(&plink);
-        command.args(["-batch", "-ssh", "-P", &port.to_string(), "-i"]);
-        command.arg(ours.keys.path("user.ppk"));
-        command.args(["-hostkey", &host_key, &ours.destination(), "cat; exit 7"]);
+        let mut command = plink(&ours.keys, port, "host").unwrap();
+        command.args([&ours.destination(), "cat; exit 7"]);
         command
     });
 }

@@ -218,9 +218,10 @@ fn an_openssh_client_that_stands_still_in_the_login_goes_on_intact() {
     let ours = Ours::start();
     let [asked, go, askpass] = ["asked", "go", "slow_askpass"].map(|name| ours.keys.path(name));
     let script = format!(
-        "#!/bin/sh\ntouch '{}'\nwhile [ ! -e '{}' ]; do sleep 0.05; done\nprintf '%s\\n' '{PASSWORD}'\n",
-        asked.display(),
-        go.display()
+        "#!/bin/sh\ntouch '{asked}'\nwhile [ -e '{asked}' ] && [ ! -e '{go}' ]; do sleep 0.05; done\n\
+         printf '%s\\n' '{PASSWORD}'\n",
+        asked = asked.display(),
+        go = go.display()
     );
     fs::write(&askpass, script).unwrap();
     fs::set_permissions(&askpass, fs::Permissions::from_mode(0o700)).unwrap();

@@ -1,9 +1,9 @@
 //! Our client library into OpenSSH's `sshd`: every kind of forward.
 
 use ssh_client::channel::ChannelRequest;
-use ssh_client::{Client, Error, Forwarding, ListenOn, SocketFile, Target, X11Display};
+use ssh_client::{Client, Error, Forward, Forwarding, ListenOn, SocketFile, Target, X11Display};
 use ssh_testkit::peers;
-use ssh_testkit::running::free_port;
+use ssh_testkit::running::{free_port, has_address};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 
@@ -22,6 +22,12 @@ async fn echoes(stream: impl AsyncRead + AsyncWrite, count: usize) {
     let ((), read) = tokio::join!(sending, reader.read_to_end(&mut heard));
     read.unwrap();
     assert!(heard == sent, "{} of {count} bytes", heard.len());
+}
+
+/// The port on this side that a forward listens at.
+fn port_of(forward: &Forward) -> u16 {
+    let address = forward.address().to_string();
+    address.rsplit(':').next().unwrap().parse().unwrap()
 }
 
 async fn is_closed(port: u16) -> bool {
@@ -130,14 +136,7 @@ async fn unix_sockets_lead_both_ways() {
     }
     let forwarding = Forwarding::new(ListenOn::here("127.0.0.1", 0), Target::socket(&target));
     let forward = client.forward(&forwarding).await.unwrap();
-    let port: u16 = forward
-        .address()
-        .to_string()
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let port = port_of(&forward);
     echoes(TcpStream::connect(("127.0.0.1", port)).await.unwrap(), 200_000).await;
 
     // There to here.
@@ -159,16 +158,9 @@ async fn a_name_of_this_side_is_listened_on_at_all_its_addresses() {
     for host in ["localhost", "*", ""] {
         let forwarding = Forwarding::new(ListenOn::here(host, 0), target.clone());
         let forward = client.forward(&forwarding).await.unwrap();
-        let port: u16 = forward
-            .address()
-            .to_string()
-            .rsplit(':')
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let port = port_of(&forward);
         echoes(TcpStream::connect(("127.0.0.1", port)).await.unwrap(), 10).await;
-        if std::net::TcpListener::bind("[::1]:0").is_ok() && host != "localhost" {
+        if has_address("::1") && host != "localhost" {
             echoes(TcpStream::connect(("::1", port)).await.unwrap(), 10).await;
         }
     }

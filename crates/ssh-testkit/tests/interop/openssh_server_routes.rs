@@ -7,7 +7,7 @@ use ssh_client::{
 };
 use ssh_testkit::openssh::{Server, client_arguments};
 use ssh_testkit::peers;
-use ssh_testkit::running::free_port;
+use ssh_testkit::running::{free_port, is_running};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -205,11 +205,8 @@ async fn a_program_that_ignores_its_end_is_killed() {
 
 /// Waits until the process with this number, as its shell writes it, is gone.
 async fn ends(pid: &str) {
-    let process = format!("/proc/{}", pid.trim());
-    until("the program ends with its connection", || {
-        !std::path::Path::new(&process).exists()
-    })
-    .await;
+    let process = pid.trim().parse().unwrap();
+    until("the program ends with its connection", || !is_running(process)).await;
 }
 
 async fn through_command(config: &Config) -> Error {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use ssh_testkit::peers;
 
-use crate::foreign::{carries_bytes_and_status, converted};
+use crate::foreign::{carries_bytes_and_status, converted, plink};
 use crate::openssh_server::public_key;
 use crate::ours::Ours;
 use crate::table::{KEY_TYPES, Nature, Offer, into_ours, key_file, keys_of_every_type, rows};
@@ -68,46 +68,21 @@ fn plink_reaches_our_server_with_every_algorithm_it_knows() {
 
 #[test]
 fn plink_runs_a_command_through_our_server() {
-    let (Some(plink), Some(puttygen)) = (peers::need("plink"), peers::need("puttygen")) else {
+    let ours = Ours::start();
+    let Some(mut client) = plink(&ours.keys, ours.port, "host") else {
         return;
     };
-    let ours = Ours::start();
-    converted(
-        &puttygen,
-        &["user", "-O", "private", "-o", "user.ppk"],
-        &ours.keys,
-    );
-    let mut client = Command::new(plink);
-    client
-        .args(["-batch", "-ssh", "-P", &ours.port.to_string(), "-i"])
-        .arg(ours.keys.path("user.ppk"));
-    client.args([
-        "-hostkey",
-        &public_key(&ours.keys, "host").fingerprint().to_string(),
-        &ours.destination(),
-    ]);
+    client.arg(ours.destination());
     carries_bytes_and_status(client, ours.keys.folder());
 }
 
 #[test]
 fn plink_refuses_another_host_key_before_it_logs_in() {
-    let (Some(plink), Some(puttygen)) = (peers::need("plink"), peers::need("puttygen")) else {
+    let ours = Ours::start();
+    let Some(mut client) = plink(&ours.keys, ours.port, "stranger") else {
         return;
     };
-    let ours = Ours::start();
-    converted(
-        &puttygen,
-        &["user", "-O", "private", "-o", "user.ppk"],
-        &ours.keys,
-    );
-    let wrong = public_key(&ours.keys, "stranger").fingerprint().to_string();
-    let output = Command::new(plink)
-        .args(["-batch", "-ssh", "-P", &ours.port.to_string(), "-i"])
-        .arg(ours.keys.path("user.ppk"))
-        .args(["-hostkey", &wrong, &ours.destination(), "true"])
-        .env("HOME", ours.keys.folder())
-        .output()
-        .unwrap();
+    let output = client.args([&ours.destination(), "true"]).output().unwrap();
     assert!(!output.status.success());
     assert!(ours.attempts().is_empty(), "{:?}", ours.attempts());
 }
