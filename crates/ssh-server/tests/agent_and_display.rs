@@ -14,9 +14,10 @@ use common::forwarding::*;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use common::memory::{asked, session};
-use common::{Place, text, until};
+use common::{PATIENCE, Place, text, until};
 use ssh_server::channel::{ChannelRequest, ChannelType, Exec, PtyReq, TerminalModes, X11Req};
 use ssh_server::tokio_driver::Handle;
 use ssh_server::{Limits, Permissions};
@@ -211,14 +212,16 @@ async fn displays_and_terminals_have_a_most_of_their_own() {
     // What ends gives its places back.
     drop(sessions.remove(2));
     drop(sessions.remove(1));
+    let begin = Instant::now();
     loop {
+        assert!(begin.elapsed() < PATIENCE, "no place comes back");
         let channel = session(&handle).await;
         let both = asked(&channel, x11_request(false)).await && asked(&channel, terminal()).await;
         if both {
             break;
         }
         drop(channel);
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

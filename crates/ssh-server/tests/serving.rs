@@ -348,7 +348,7 @@ async fn an_application_that_never_answers_keeps_a_place_no_longer_than_the_grac
         let mut stream = TcpStream::connect(listening.local_addr()).await.unwrap();
         let mut nothing = Vec::new();
         let closed = stream.read_to_end(&mut nothing);
-        tokio::time::timeout(Duration::from_secs(60), closed)
+        tokio::time::timeout(PATIENCE, closed)
             .await
             .expect("it keeps its place")
             .unwrap();
@@ -378,7 +378,7 @@ async fn an_application_that_never_answers_keeps_a_place_no_longer_than_the_grac
     let listening = builder(&place).listen("127.0.0.1:0", hesitant()).await.unwrap();
     let _waiting = TcpStream::connect(listening.local_addr()).await.unwrap();
     until("it is asked", || diary.all().len() == 5).await;
-    tokio::time::timeout(Duration::from_secs(20), listening.shutdown())
+    tokio::time::timeout(PATIENCE, listening.shutdown())
         .await
         .expect("it waits for the application");
 }
