@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpSocket;
+
 /// How long a program may take to come up on a busy machine.
 const START: Duration = Duration::from_secs(120);
 /// How long a program that a test waits for may run.
@@ -153,12 +155,19 @@ pub fn free_port() -> u16 {
         let Ok(mark) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else {
             continue;
         };
-        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+        if is_free(port) {
             given.push(mark);
             return port;
         }
     }
     panic!("no port of {PORTS:?} is free")
+}
+
+/// Whether a server could listen at a port. Asked without listening there: a program that is just being started has what is
+/// open here for a moment longer, and would be in the way of whoever is to get the port.
+fn is_free(port: u16) -> bool {
+    let socket = TcpSocket::new_v4().and_then(|socket| socket.set_reuseaddr(true).map(|()| socket));
+    socket.is_ok_and(|socket| socket.bind((Ipv4Addr::UNSPECIFIED, port).into()).is_ok())
 }
 
 /// Whether this machine has this address, and lets somebody listen there: not every one has IPv6.
@@ -313,4 +322,20 @@ fn wait(child: &mut Child, patience: Duration) -> Option<Option<i32>> {
     let _ = child.kill();
     let _ = child.wait();
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_at_which_somebody_listens_is_not_free() {
+        let port = free_port();
+        assert!(is_free(port));
+        for address in [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED] {
+            let _listener = TcpListener::bind((address, port)).expect("it is free");
+            assert!(!is_free(port), "{address}");
+        }
+        assert_ne!(free_port(), port, "it was given");
+    }
 }
