@@ -163,9 +163,11 @@ fn a_server_that_is_stopped_is_noticed_and_told() {
             line.args([&format!("{}@127.0.0.1", peers::user()), "echo $PPID; exec cat"]);
             let mut child = start(&mut line);
             let server: u32 = first_line(&mut child).parse().unwrap();
+            // Open until the end: a server with several threads may still hear of its end when it is told to stop.
+            let input = child.stdin.take();
             let stopped = Stopped::process(server);
             let output = child.wait_with_output().unwrap();
-            drop(stopped);
+            drop((stopped, input));
             let told = String::from_utf8_lossy(&output.stderr);
             assert_eq!(
                 output.status.code(),
