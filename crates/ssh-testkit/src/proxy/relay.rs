@@ -1,13 +1,14 @@
 //! The sockets of the proxy.
 
-use std::net::Ipv4Addr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 
 use super::shaper::{BLOCK_BYTES, Shaper, Step};
@@ -57,10 +58,10 @@ impl Proxy {
         let counted = Arc::clone(&counts);
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).expect("a listener");
-            while let Ok((client, _)) = listener.accept().await {
+            while let Ok((client, from)) = listener.accept().await {
                 let counts = Arc::clone(&counted);
                 tokio::spawn(async move {
-                    if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+                    if let Ok(server) = connect(from.ip(), port).await {
                         relay(client, server, faults, &counts).await;
                     }
                 });
@@ -78,6 +79,13 @@ impl Proxy {
         let Counts { up, down } = &*self.counts;
         (up.load(Ordering::Relaxed), down.load(Ordering::Relaxed))
     }
+}
+
+/// A connection to the server that comes from where the client's came: to the server the proxy is not there.
+async fn connect(from: IpAddr, port: u16) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((from, 0).into())?;
+    socket.connect((Ipv4Addr::LOCALHOST, port).into()).await
 }
 
 impl Drop for Proxy {
