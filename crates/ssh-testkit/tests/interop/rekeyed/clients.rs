@@ -10,8 +10,7 @@ use ssh_testkit::running::{Finished, run_with};
 
 use super::wires::{Laid, Wire};
 use super::{LIMITS, Limit, asyncssh, data};
-use crate::foreign::converted;
-use crate::openssh_server::public_key;
+use crate::foreign;
 use crate::ours::Ours;
 
 /// Where there are no losses.
@@ -19,12 +18,7 @@ const WHOLE: [Wire; 2] = [Wire::Plain, Wire::Bytewise];
 
 fn ours(laid: &Laid, limit: Limit) -> Ours {
     Ours::at(laid.near(), |config| {
-        config
-            .transport
-            .preferences
-            .edit_kex("curve25519-sha256")
-            .unwrap();
-        config.transport.rekey = limit.policy();
+        limit.set(&mut config.transport);
     })
 }
 
@@ -188,15 +182,10 @@ fn go_s_goes_on_where_packets_are_lost() {
 // ---- Dropbear --------------------------------------------------------------------------------------------------------
 
 fn dbclient(wires: &[Wire]) {
-    let (Some(program), Some(convert)) = (peers::need("dbclient"), peers::need("dropbearconvert")) else {
-        return;
-    };
     each(wires, |laid, ours, address, limit| {
-        converted(&convert, &["openssh", "dropbear", "user", "user.db"], &ours.keys);
-        let mut line = laid.command(&program);
-        line.args(["-y", "-y", "-p", &address.port().to_string(), "-i"]);
-        line.arg(ours.keys.path("user.db"));
-        comes_back(laid, ours, limit, line, &[&ours.destination()]);
+        if let Some(line) = foreign::dbclient(&ours.keys, address.port()) {
+            comes_back(laid, ours, limit, laid.beyond(line), &[&ours.destination()]);
+        }
     });
 }
 
@@ -222,21 +211,11 @@ fn put_settings(folder: &Path, limit: Limit) {
 }
 
 fn plink(wires: &[Wire]) {
-    let (Some(program), Some(puttygen)) = (peers::need("plink"), peers::need("puttygen")) else {
-        return;
-    };
     each(wires, |laid, ours, address, limit| {
-        converted(
-            &puttygen,
-            &["user", "-O", "private", "-o", "user.ppk"],
-            &ours.keys,
-        );
         put_settings(ours.keys.folder(), limit);
-        let host_key = public_key(&ours.keys, "host").fingerprint().to_string();
-        let mut line = laid.command(&program);
-        line.args(["-batch", "-ssh", "-P", &address.port().to_string(), "-i"]);
-        line.arg(ours.keys.path("user.ppk")).args(["-hostkey", &host_key]);
-        comes_back(laid, ours, limit, line, &[&ours.destination()]);
+        if let Some(line) = foreign::plink(&ours.keys, address.port(), "host") {
+            comes_back(laid, ours, limit, laid.beyond(line), &[&ours.destination()]);
+        }
     });
 }
 

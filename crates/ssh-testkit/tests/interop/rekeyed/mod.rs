@@ -54,6 +54,12 @@ impl Limit {
         }
     }
 
+    /// Sets our own side's, with the cheapest exchange.
+    fn set(self, transport: &mut ssh_client::kex::Config) {
+        transport.preferences.edit_kex("curve25519-sha256").unwrap();
+        transport.rekey = self.policy();
+    }
+
     /// The value of OpenSSH's `RekeyLimit`.
     fn openssh(self) -> String {
         let bytes = self

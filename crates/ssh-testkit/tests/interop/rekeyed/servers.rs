@@ -58,15 +58,10 @@ impl Load {
     };
 }
 
-/// Our settings with this limit, and with the cheapest exchange.
+/// Our settings with this limit.
 fn config(limit: Limit) -> Config {
     let mut config = Config::default();
-    config
-        .transport
-        .preferences
-        .edit_kex("curve25519-sha256")
-        .unwrap();
-    config.transport.rekey = limit.policy();
+    limit.set(&mut config.transport);
     config.timeouts.identification = PATIENCE;
     config.timeouts.key_exchange = PATIENCE;
     config.timeouts.login = PATIENCE;

@@ -63,6 +63,19 @@ impl Laid {
         link.map_or_else(|| Command::new(program), |link| link.command(program))
     }
 
+    /// The same of a whole command line.
+    pub(super) fn beyond(&self, line: Command) -> Command {
+        let mut there = self.command(Path::new(line.get_program()));
+        there.args(line.get_args());
+        for (name, value) in line.get_envs() {
+            match value {
+                Some(value) => there.env(name, value),
+                None => there.env_remove(name),
+            };
+        }
+        there
+    }
+
     /// Our client, on its way to the server that listens on the port.
     pub(super) async fn connect(
         &self,
