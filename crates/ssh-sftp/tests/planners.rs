@@ -338,6 +338,35 @@ fn a_file_of_proc_is_read_one_page_after_the_other() {
     simulation.check(10_000);
 }
 
+/// Somebody who takes the bytes in order and stops somewhere: what was asked for is bounded by what was taken.
+#[test]
+fn a_reader_is_never_more_than_its_reach_ahead() {
+    let window = Window::for_reading(&Limits::default());
+    let chunk = u64::from(window.chunk_bytes);
+    assert_eq!((window.reach(0), window.reach(chunk + 1)), (chunk, chunk + 1));
+    assert_eq!(window.reach(u64::MAX), window.bytes);
+    for seed in [0, 2] {
+        let begin = seed * 12_345;
+        let mut plan = Download::from_offset(begin, None, window);
+        let mut simulation = Simulation {
+            short_every: seed as usize,
+            ..Simulation::new(begin, u64::MAX, seed)
+        };
+        let (mut out, mut taken) = (Vec::new(), 0);
+        while taken < 18 << 20 {
+            while let Some(ask) = plan.next_ask_before(begin + taken + window.reach(taken)) {
+                assert!(ask.offset() + u64::from(ask.length()) <= begin + taken + window.reach(taken));
+                out.push(ask);
+            }
+            assert_eq!(plan.under_way(), out.len());
+            let ask = out.swap_remove(simulation.rng.below(out.len()));
+            simulation.answer(&mut plan, ask);
+            taken = plan.complete_to() - begin;
+        }
+        assert_eq!(plan.end(), ssh_sftp::MAX_OFFSET, "no end was found");
+    }
+}
+
 #[test]
 fn nothing_is_asked_for_behind_the_end() {
     let window = window(4, 1000);

@@ -10,7 +10,9 @@
 )]
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ssh_client::sftp_protocol::client::transfer::{Download, Upload, Window};
@@ -22,7 +24,7 @@ use ssh_server::keys::PublicKey;
 use ssh_server::{Application, Candidate, Decision, Permissions, Request, Services, Session};
 use ssh_testkit::doors::visit;
 use ssh_testkit::long_link::{BYTES_PER_SECOND, ONE_WAY, link};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -244,6 +246,52 @@ async fn a_stream_of_small_pieces_goes_faster_than_a_window_of_few_requests() {
     };
     println!("stream: {} MiB/s", rate / MIB);
     assert!(rate >= 35 * MIB, "{} MiB/s", rate / MIB);
+}
+
+/// Where a file goes that is only measured.
+struct Measured {
+    meter: Meter,
+    rate: Option<u64>,
+}
+
+impl AsyncWrite for Measured {
+    /// Takes nothing any more once the rate is known.
+    fn poll_write(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.rate = self.meter.count(data.len() as u64);
+        Poll::Ready(Ok(if self.rate.is_some() { 0 } else { data.len() }))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A file comes as a stream, and its reader knows nothing of requests.
+async fn copy(files: Files) {
+    let (_client, sftp) = connect(files).await;
+    let mut file = sftp.open("file").await.unwrap();
+    let mut measured = Measured {
+        meter: Meter::start(),
+        rate: None,
+    };
+    tokio::io::copy(&mut file, &mut measured).await.unwrap_err();
+    let rate = measured.rate.unwrap();
+    println!("copy: {} MiB/s", rate / MIB);
+    assert!(rate >= WANTED, "copy: {} MiB/s", rate / MIB);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_comes_over_a_long_link_at_its_rate() {
+    copy(ours()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_comes_from_a_server_that_names_no_limits_at_the_links_rate() {
+    copy(Files::Plain).await;
 }
 
 fn ours() -> Files {

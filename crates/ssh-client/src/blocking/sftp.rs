@@ -275,7 +275,10 @@ impl Seek for File {
             }
         };
         let position = from.checked_add_signed(by).ok_or(io::ErrorKind::InvalidInput)?;
-        self.inner.set_position(position);
+        // Asking where it is, as `stream_position` does, forgets nothing that was read ahead.
+        if position != self.inner.position() {
+            self.inner.set_position(position);
+        }
         Ok(position)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  read_at, write_at, stat, … ──▶ one request each; several may be under way
-//!  AsyncRead  ──▶ one READ ahead of the reader
+//!  AsyncRead  ──▶ READs ahead of the reader: one at first, more the more it has read one after the other, 16 MiB at most
 //!  AsyncWrite ──▶ WRITEs under way while the writer goes on ──flush, close──▶ all answered, or the first error
 //!                 512 of them and 16 MiB at most, however small the pieces are
 //! ```
@@ -17,13 +17,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
 use super::error::{SessionEnd, SftpFault};
+use super::read_ahead::ReadAhead;
 use super::session::Session;
 use crate::error::Error;
 use crate::sftp_protocol::client::transfer::{MAX_REQUESTS, WINDOW_BYTES};
 use crate::sftp_protocol::extension::Fsync;
 use crate::sftp_protocol::messages::{Close, FSetStat, FStat, Read, Write};
 use crate::sftp_protocol::{Attributes, Handle, Request, StatusCode};
-use crate::wire::bytes::{Buf, Bytes};
+use crate::wire::bytes::Bytes;
 use crate::wire::{u32_saturating, usize_from};
 
 type Pending<T> = oneshot::Receiver<Result<T, SftpFault>>;
@@ -37,9 +38,8 @@ pub struct File {
     path: Vec<u8>,
     /// Where the next read or write of a stream begins.
     position: u64,
-    reading: Option<Pending<Bytes>>,
-    /// What was read and not yet handed on.
-    chunk: Bytes,
+    /// What is read ahead of the stream's reader.
+    reading: Option<ReadAhead>,
     /// WRITEs under way, with their lengths in bytes.
     writing: VecDeque<(u64, Pending<()>)>,
     /// All those lengths.
@@ -55,7 +55,6 @@ impl File {
             path,
             position: 0,
             reading: None,
-            chunk: Bytes::new(),
             writing: VecDeque::new(),
             writing_bytes: 0,
             closing: None,
@@ -178,7 +177,6 @@ impl File {
     pub fn set_position(&mut self, position: u64) {
         self.position = position;
         self.reading = None;
-        self.chunk = Bytes::new();
     }
 
     /// Waits for everything that was written, closes it, and says whether all of that went well.
@@ -229,6 +227,7 @@ impl File {
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SftpFault>> {
+        self.reading = None;
         let written = ready!(self.poll_written(cx, 0, 0));
         if let Some(handle) = self.handle.take() {
             self.closing = Some(self.ask(Close { handle }));
@@ -241,28 +240,6 @@ impl File {
         Poll::Ready(written.and(closed))
     }
 
-    /// Has the next piece in `chunk`; false at the end of the file.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, SftpFault>> {
-        if !self.chunk.is_empty() {
-            return Poll::Ready(Ok(true));
-        }
-        if self.reading.is_none() {
-            let length = self.session.limits().read_bytes;
-            self.reading = Some(self.ask(Read {
-                handle: self.handle(),
-                offset: self.position,
-                length,
-            }));
-        }
-        let Some(reading) = &mut self.reading else {
-            return Poll::Ready(Ok(false));
-        };
-        let answer = arrived(ready!(Pin::new(reading).poll(cx)));
-        self.reading = None;
-        self.chunk = end_is_empty(answer)?;
-        Poll::Ready(Ok(!self.chunk.is_empty()))
-    }
-
     fn io_error(&self, operation: &'static str, fault: SftpFault) -> io::Error {
         let kind = match &fault {
             SftpFault::Refused(status) => status.code.io_kind(),
@@ -273,6 +250,13 @@ impl File {
     }
 }
 
+/// Reading on asks ever further ahead, by the rule of [`Window::reach`] up to [`WINDOW_BYTES`], so that a long link is
+/// used as by [`get`](super::Sftp::get); a reader that takes a hundred bytes costs one request. What a reader that stops
+/// holds is bounded by the same. Data is as old as its request: what others write behind the reader's place, and what
+/// [`write_at`](File::write_at) does, may be seen only after [`set_position`](File::set_position).
+///
+/// At the end nothing is read, and reading again asks again, for what the file has grown by. An error comes behind all
+/// data before its place, and reading again asks again, too.
 impl AsyncRead for File {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -283,13 +267,27 @@ impl AsyncRead for File {
         if into.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        if ready!(this.poll_fill(cx)).map_err(|fault| this.io_error("read", fault))? {
-            let count = this.chunk.len().min(into.remaining());
-            into.put_slice(this.chunk.get(..count).unwrap_or_default());
-            this.chunk.advance(count);
-            this.position = this
-                .position
-                .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        let Some(handle) = this.handle.clone() else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        let ahead = this
+            .reading
+            .get_or_insert_with(|| ReadAhead::new(this.session.clone(), handle, this.position));
+        let read = ready!(ahead.poll_chunk(cx)).map(|chunk| {
+            let count = chunk.len().min(into.remaining());
+            into.put_slice(chunk.get(..count).unwrap_or_default());
+            count
+        });
+        match read {
+            Ok(count @ 1..) => {
+                ahead.take(count);
+                this.position = ahead.position();
+            }
+            Ok(0) => this.reading = None,
+            Err(fault) => {
+                this.reading = None;
+                return Poll::Ready(Err(this.io_error("read", fault)));
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -311,7 +309,6 @@ impl AsyncWrite for File {
         };
         let part = Bytes::copy_from_slice(data.get(..count).unwrap_or_default());
         if count > 0 {
-            this.chunk = Bytes::new();
             this.reading = None;
             let written = this.ask(Write {
                 handle,

@@ -14,6 +14,8 @@ mod directory;
 mod error;
 mod file;
 mod local;
+mod read_ahead;
+mod reads;
 mod session;
 mod transfer;
 

@@ -8,6 +8,7 @@
 //! A transfer that fails leaves what it has moved: of a local file the part that is complete from the beginning on. Its
 //! error names both files. What the server says when the file is closed counts.
 
+use std::future::poll_fn;
 use std::path::Path;
 
 use tokio::sync::mpsc;
@@ -16,10 +17,11 @@ use super::Sftp;
 use super::error::{SftpError, SftpFault};
 use super::file::File;
 use super::local::{Sink, Source, open};
+use super::reads::{Arrived, Reads};
 use crate::error::Error;
 use crate::sftp_protocol::client::transfer::{Ask, Download, Upload, Window};
-use crate::sftp_protocol::messages::{Read, Stat, Write};
-use crate::sftp_protocol::{Attributes, FileType, OpenFlags, StatusCode};
+use crate::sftp_protocol::messages::{Stat, Write};
+use crate::sftp_protocol::{Attributes, FileType, OpenFlags};
 use crate::wire::bytes::Bytes;
 use crate::wire::usize_from;
 
@@ -113,14 +115,16 @@ impl Sftp {
         }
         let permissions = attributes.plain_permissions().unwrap_or(0o644);
         let sink = Sink::create(local, permissions).await.map_err(SftpFault::Local)?;
-        let mut plan = Download::new(attributes.size, Window::for_reading(&self.limits()));
+        let plan = Download::new(attributes.size, Window::for_reading(&self.limits()));
+        let mut reads = Reads::new(self.session.clone(), file.handle(), plan);
         let report = |plan: &Download| {
             progress(Progress {
                 done: plan.received_bytes(),
                 total: attributes.size,
             });
         };
-        let fetched = self.run_download(&file, &mut plan, &sink, report).await;
+        let fetched = self.run_download(&mut reads, &sink, report).await;
+        let plan = reads.plan();
         let length = plan.length().unwrap_or_else(|| plan.complete_to());
         let written = sink.finish(length).await.map_err(SftpFault::Local);
         // A full disk is the cause, not that the transfer stopped.
@@ -131,40 +135,22 @@ impl Sftp {
 
     async fn run_download(
         &self,
-        file: &File,
-        plan: &mut Download,
+        reads: &mut Reads,
         sink: &Sink,
         mut report: impl FnMut(&Download) + Send,
     ) -> Result<(), SftpFault> {
-        let (sender, mut answers) = mpsc::unbounded_channel::<(Ask, Result<Bytes, SftpFault>)>();
         let mut failed = Ok(());
-        while !plan.is_finished() {
-            while let Some(ask) = plan.next_ask() {
-                let read = Read {
-                    handle: file.handle(),
-                    offset: ask.offset(),
-                    length: ask.length(),
-                };
-                let sender = sender.clone();
-                self.session.send(read, move |answer| {
-                    let _unheard = sender.send((ask, answer));
-                });
-            }
-            let Some((ask, answer)) = answers.recv().await else {
-                break;
-            };
-            let offset = ask.offset();
-            match answer {
-                Ok(data) => match plan.received(ask, data.len()) {
-                    Ok(()) if !sink.write(offset, data).await => return failed,
-                    Ok(()) => report(plan),
-                    Err(error) => failed = failed.and(Err(error.into())),
-                },
-                Err(SftpFault::Refused(status)) if status.code == StatusCode::EOF => plan.eof(ask),
-                Err(fault) => {
-                    plan.failed(ask);
-                    failed = failed.and(Err(fault));
+        while !reads.plan().is_finished() {
+            while reads.ask_before(u64::MAX) {}
+            match poll_fn(|cx| reads.poll_arrived(cx)).await {
+                Arrived::Piece(offset, data) => {
+                    if !sink.write(offset, data).await {
+                        return failed;
+                    }
+                    report(reads.plan());
                 }
+                Arrived::End => {}
+                Arrived::Failed(_, fault) => failed = failed.and(Err(fault)),
             }
         }
         failed

@@ -81,6 +81,14 @@ impl Download {
 
     /// The next range to READ; `None` while the window is full, and when everything has been asked for.
     pub fn next_ask(&mut self) -> Option<Ask> {
+        self.next_ask_before(u64::MAX)
+    }
+
+    /// The same for somebody who takes the bytes in their order and holds the rest: of what was never asked for, only
+    /// whole requests that end at `stop` or before it. What short answers left out is asked for wherever it is.
+    ///
+    /// With [`Window::reach`] as the distance to `stop`, what is asked for follows what was taken.
+    pub fn next_ask_before(&mut self, stop: u64) -> Option<Ask> {
         let room = self.flight.room(&self.window);
         if room == 0 || self.failed.is_some() {
             return None;
@@ -93,9 +101,12 @@ impl Download {
             );
             return Some(self.flight.ask(offset, asked));
         }
+        // Cheap ones first: somebody who reads in small pieces comes here with each.
+        if self.next >= self.end || self.next.saturating_add(u64::from(room)) > stop {
+            return None;
+        }
         let expected = self.expected.unwrap_or(0);
-        if self.next >= self.end || (self.next >= expected && self.flight.count_beyond(expected) >= self.pace)
-        {
+        if self.next >= expected && self.flight.count_beyond(expected) >= self.pace {
             return None;
         }
         let length = before(self.next, room, self.end);
@@ -157,6 +168,16 @@ impl Download {
         let gaps = [self.flight.lowest(), missing, self.failed];
         let beginning = gaps.into_iter().flatten().min().unwrap_or(self.next);
         beginning.min(self.next).min(self.end)
+    }
+
+    /// How many asks are under way.
+    pub fn under_way(&self) -> usize {
+        self.flight.ranges.len()
+    }
+
+    /// Where the file ends, as far as is known: before it has been found, where files do at the latest.
+    pub const fn end(&self) -> u64 {
+        self.end
     }
 
     /// Bytes that came.

@@ -57,6 +57,13 @@ impl Window {
         Self::of_chunks(limits.write_bytes)
     }
 
+    /// How far ahead of a reader to ask, in bytes, when it has taken `taken` of them one after the other: one request at
+    /// first, and as much as it took from there on, up to the whole window. So what is fetched in vain is never more than
+    /// what was of use and one request.
+    pub fn reach(&self, taken: u64) -> u64 {
+        taken.min(self.bytes).max(u64::from(self.chunk_bytes))
+    }
+
     fn of_chunks(chunk_bytes: u32) -> Self {
         let fitting = WINDOW_BYTES.checked_div(chunk_bytes).unwrap_or(MAX_REQUESTS);
         let requests = fitting.clamp(LEAST_REQUESTS, MAX_REQUESTS);
