@@ -14,16 +14,22 @@
 mod script;
 
 use std::fs;
+use std::sync::Arc;
 
 use script::{Echo, PATIENCE, config, server, session, until};
 use ssh_client::{Config, Error};
 use ssh_server::{Account, Application, Candidate, Decision, Listening, Programs, Services, Session};
 use ssh_testkit::proxy::{Fault, Faults, Proxy};
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Prime, so that the offsets fall everywhere in a packet.
 const STEP: usize = 1_499;
+
+/// Sessions that are cut at the same time, each at servers of its own: most of a session is waiting. Odd, so that each pair
+/// of servers sees FIN and RST.
+const AT_ONCE: usize = 5;
 
 /// An application whose programs are real ones.
 struct Children(Services);
@@ -80,39 +86,81 @@ async fn cut(listening: &Listening, program: Option<&str>, config: &Config, faul
     ended.is_ok()
 }
 
+/// Our two servers: one that answers by itself, one with real programs.
+struct Servers([(Listening, Option<&'static str>); 2]);
+
+impl Servers {
+    async fn start() -> Self {
+        // A shell that reads no files of the account's.
+        let account = Account {
+            shell: "/bin/sh".into(),
+            ..Account::current().unwrap()
+        };
+        let children = Children(Services::new().programs(Programs::new(account)));
+        Self([(server(Echo).await, None), (server(children).await, Some("cat"))])
+    }
+
+    /// What a session carries each way when nothing happens to it.
+    async fn carry(&self) -> (usize, usize) {
+        let mut carried = (0, 0);
+        for (listening, program) in &self.0 {
+            let proxy = Proxy::start(listening.local_addr().port(), Faults::both(Fault::None));
+            session(proxy.port, &config(), *program).await.unwrap();
+            carried = proxy.carried();
+            drop(proxy);
+            until("the end of the connection", || listening.connections() == 0).await;
+        }
+        carried
+    }
+
+    /// Makes these cuts, one after the other; the number of those that nobody noticed.
+    async fn cut(self: Arc<Self>, all: Vec<(usize, Faults)>) -> usize {
+        let (mut whole, config) = (0, config());
+        for (number, faults) in all {
+            let (listening, program) = &self.0[number % 2];
+            whole += usize::from(cut(listening, *program, &config, faults).await);
+        }
+        whole
+    }
+}
+
+/// Every cut that is made, with the number of its offset.
+fn cuts(up: usize, down: usize, step: usize) -> Vec<(usize, Faults)> {
+    let offsets = |end: usize| {
+        let first = (0..60).step_by(step.min(20));
+        first.chain((60..end).step_by(step)).chain([end - 1]).enumerate()
+    };
+    let both = |(number, at)| [(number, Fault::Cut(at)), (number, Fault::Reset(at))];
+    let up = offsets(up)
+        .flat_map(both)
+        .map(|(number, fault)| (number, Faults::up(fault)));
+    let down = offsets(down)
+        .flat_map(both)
+        .map(|(number, fault)| (number, Faults::down(fault)));
+    up.chain(down).collect()
+}
+
 #[tokio::test]
 async fn a_session_cut_at_any_byte_ends_with_an_error_and_leaves_nothing() {
     let step = std::env::var("BOWLINE_CUT_STEP").map_or(STEP, |step| step.parse().unwrap());
-    let config = config();
-    let children = Children(Services::new().programs(Programs::new(Account::current().unwrap())));
-    let (with_echo, with_children) = (server(Echo).await, server(children).await);
-    let servers = [(&with_echo, None), (&with_children, Some("cat"))];
-    // What a session carries when nothing happens to it; and what there is once has been made.
+    let mut servers = Vec::new();
     let (mut up, mut down) = (0, 0);
-    for (listening, program) in servers {
-        let proxy = Proxy::start(listening.local_addr().port(), Faults::both(Fault::None));
-        session(proxy.port, &config, program).await.unwrap();
-        (up, down) = proxy.carried();
-        drop(proxy);
-        until("the end of the connection", || listening.connections() == 0).await;
+    for _ in 0..AT_ONCE {
+        let pair = Arc::new(Servers::start().await);
+        (up, down) = pair.carry().await;
+        servers.push(pair);
     }
     assert!(up > 40_000 && down > 40_000);
     let before = Belongings::now();
-    let offsets = |end: usize| {
-        let first = (0..60).step_by(step.min(20));
-        first.chain((60..end).step_by(step)).chain([end - 1])
-    };
-    let (mut cuts, mut whole) = (0, 0);
-    for (direction, end) in [(Faults::up as fn(Fault) -> Faults, up), (Faults::down, down)] {
-        for (number, at) in offsets(end).enumerate() {
-            for fault in [Fault::Cut(at), Fault::Reset(at)] {
-                let (listening, program) = servers[number % 2];
-                cuts += 1;
-                whole += usize::from(cut(listening, program, &config, direction(fault)).await);
-            }
-        }
+    let all = cuts(up, down, step);
+    let mut working = JoinSet::new();
+    for (first, pair) in servers.iter().enumerate() {
+        let part = all.iter().skip(first).step_by(AT_ONCE).cloned().collect();
+        working.spawn(Arc::clone(pair).cut(part));
     }
+    let whole: usize = working.join_all().await.into_iter().sum();
     // Only the farewell is short enough to be cut unnoticed.
+    let cuts = all.len();
     assert!(whole * 20 < cuts, "{whole} of {cuts} cuts were not noticed");
     until("what there was before", || {
         Belongings::now().is_no_more_than(before)
