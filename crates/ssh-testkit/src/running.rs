@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -264,7 +265,7 @@ impl std::fmt::Display for Finished {
 /// Runs `command` to its end with nothing to read.
 ///
 /// # Panics
-/// It cannot be started, or does not end in five minutes.
+/// It cannot be started, or it and whoever has its output do not end in five minutes.
 pub fn run(command: &mut Command) -> Finished {
     run_with(command, Vec::new())
 }
@@ -272,7 +273,7 @@ pub fn run(command: &mut Command) -> Finished {
 /// Runs `command` to its end; `input` is what it can read.
 ///
 /// # Panics
-/// It cannot be started, or does not end in five minutes.
+/// It cannot be started, or it and whoever has its output do not end in five minutes.
 pub fn run_with(command: &mut Command, input: impl Into<Vec<u8>>) -> Finished {
     let input = input.into();
     let shown = format!("{command:?}");
@@ -283,30 +284,43 @@ pub fn run_with(command: &mut Command, input: impl Into<Vec<u8>>) -> Finished {
         .spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{shown}: {error}"));
     let mut stdin = child.stdin.take().expect("it is piped");
-    // A program need not read what it is given.
-    let feeding = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    // A program need not read what it is given: nobody waits for this one either.
+    std::thread::spawn(move || drop(stdin.write_all(&input)));
     let stdout = gather(child.stdout.take().expect("it is piped"));
     let stderr = gather(child.stderr.take().expect("it is piped"));
     let code = wait(&mut child, PATIENCE);
-    let all = |thread: JoinHandle<Vec<u8>>| thread.join().expect("reading does not panic");
     if code.is_none() {
         // What it started may still hold its streams open: nobody waits for those.
         panic!("{shown} still ran after {} seconds", PATIENCE.as_secs());
     }
-    let _ = feeding.join();
+    let (stdout, stderr) = (all(&stdout, PATIENCE, &shown), all(&stderr, PATIENCE, &shown));
     Finished {
         code: code.flatten(),
-        stdout: all(stdout),
-        stderr: all(stderr),
+        stdout,
+        stderr,
         command: shown,
     }
 }
 
-fn gather(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+/// Reads to the end beside whoever asked for it.
+fn gather(mut from: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (whole, waiting) = channel();
     std::thread::spawn(move || {
         let mut all = Vec::new();
         let _ = from.read_to_end(&mut all);
-        all
+        // Nobody may wait for it any more.
+        let _ = whole.send(all);
+    });
+    waiting
+}
+
+/// All that was gathered. What the program started may hold its streams open when it has ended itself.
+fn all(gathered: &Receiver<Vec<u8>>, patience: Duration, shown: &str) -> Vec<u8> {
+    gathered.recv_timeout(patience).unwrap_or_else(|_late| {
+        panic!(
+            "{shown} has ended, and somebody has its output open after {} seconds",
+            patience.as_secs()
+        )
     })
 }
 
@@ -337,5 +351,12 @@ mod tests {
             assert!(!is_free(port), "{address}");
         }
         assert_ne!(free_port(), port, "it was given");
+    }
+
+    #[test]
+    #[should_panic(expected = "has ended, and somebody has its output open after 0 seconds")]
+    fn output_that_outlives_its_program_is_not_waited_for_for_ever() {
+        let (theirs, _held) = std::io::pipe().expect("a pipe");
+        let _ = all(&gather(theirs), Duration::from_millis(10), "a program");
     }
 }

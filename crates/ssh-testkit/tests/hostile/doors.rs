@@ -13,14 +13,14 @@ use ssh_client::wire::{Writer, number};
 use ssh_client::{Client, Config, Credentials, HostKeys};
 use ssh_server::filesystem::Local;
 use ssh_server::{
-    Account, Application, Candidate, Decision, Forward, Login, Permissions, Programs, Services, Session,
+    Application, Candidate, Decision, Forward, Login, Permissions, Programs, Services, Session,
     Target as Address,
 };
 use ssh_testkit::hostile::channels::{Line, data, extended, open, request};
 use ssh_testkit::hostile::{Peer, Target, Tcp, Traits, Victim};
 use tokio::runtime::Runtime;
 
-use super::visit::{Visit, credit, heard, patient};
+use super::visit::{Visit, account, credit, heard, patient};
 
 /// A login server that lets the one user key in.
 struct House(Services);
@@ -41,7 +41,7 @@ impl Application for House {
 
 /// That server and a peer that has logged in.
 fn begin() -> Visit {
-    let account = Account::current().unwrap();
+    let account = account();
     let services = Services::new()
         .sftp(Local::new(&account.home))
         .programs(Programs::new(account));

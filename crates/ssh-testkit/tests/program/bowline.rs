@@ -74,6 +74,9 @@ pub struct Sshd {
 /// The words every server of these tests gets after its own: the first value of an option counts.
 pub fn usual_words(keys: &Keys) -> Vec<String> {
     let file = |name: &str| keys.path(name).display().to_string();
+    // What the account's own shell would do and say when it starts is not for tests: where several start at once, some wait
+    // for each other's locks for a minute.
+    let home = format!("SetEnv=HOME={}", keys.folder().display());
     let keys = format!("AuthorizedKeysFile={}", file("authorized_keys"));
     let fixed = [
         "-h",
@@ -82,6 +85,8 @@ pub fn usual_words(keys: &Keys) -> Vec<String> {
         &keys,
         "-o",
         "StrictModes=no",
+        "-o",
+        &home,
         "-o",
         "ListenAddress=127.0.0.1",
     ];

@@ -46,7 +46,7 @@ fn permittty_decides_about_terminals_and_so_do_keys() {
 fn setenv_sets_and_acceptenv_lets_the_client_set_but_never_over_it() {
     let server = Sshd::start(&[
         "-o",
-        "SetEnv=ONE=first \"TWO=with blanks\" PATH=/usr/bin:/bin",
+        "SetEnv=ONE=first \"TWO=with blanks\" PATH=/usr/bin:/bin HOME=/nonexistent",
         "-o",
         "SetEnv=THREE=too-late",
         "-o",
