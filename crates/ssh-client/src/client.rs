@@ -17,6 +17,7 @@ use crate::channel::{ChannelType, Connection};
 use crate::config::{Config, Timeouts, Warning};
 use crate::credentials::{Credentials, Prepared};
 use crate::error::{Error, Phase};
+use crate::forward::Shares;
 use crate::host_keys::{HostKeyError, HostKeys, Judge};
 use crate::incoming::Registry;
 use crate::kex::{self, Handshake, HandshakeEvent, HostKeyOffer, Negotiated, Transport};
@@ -47,6 +48,8 @@ struct About {
     timeouts: Timeouts,
     /// Who expects the server to open what.
     registry: Arc<Registry>,
+    /// What forwards have of the connection's places.
+    shares: Shares,
     /// The application listens to [`Handle::incoming`] itself.
     application_hears_opens: bool,
 }
@@ -251,6 +254,11 @@ impl Client {
         &self.about.registry
     }
 
+    /// What forwards have of the connection's places.
+    pub(crate) fn shares(&self) -> &Shares {
+        &self.about.shares
+    }
+
     /// Whether the application listens to [`Handle::incoming`] itself.
     pub(crate) fn application_hears_opens(&self) -> bool {
         self.about.application_hears_opens
@@ -339,6 +347,7 @@ impl<'a> Attempt<'a> {
                 local_addr: ends.1,
                 timeouts: self.config.timeouts,
                 registry: Arc::default(),
+                shares: Shares::default(),
                 application_hears_opens: self.config.incoming > 0,
             }),
         })

@@ -40,7 +40,9 @@ pub struct Limits {
     /// Session channels a connection may have open at once.
     pub max_sessions: usize,
     /// Forwarded connections a connection may have open at once: those of both directions, of agents and of X11. What
-    /// comes to one place where the server listens may be half of them.
+    /// comes to one place where the server listens may be half of them, what comes to several of them fewer at each: a
+    /// place takes another one only while it holds fewer than twice as many as are free beyond a quarter of all, or fewer
+    /// than its part of that quarter ([`may_take`](crate::tokio_driver::may_take)).
     pub max_forwards: usize,
     /// Displays that the sessions of a connection may have at once (`x11-req`). Each is a port of this machine, of which
     /// there are a thousand for all its users.

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::limits::Limits;
+use crate::tokio_driver::may_take;
 
 /// The places of one connection. Clones are the same places.
 #[derive(Clone, Debug)]
@@ -71,23 +72,27 @@ impl Places {
         }
     }
 
-    /// How many connections one listener may lead to the client at once: half of all that are passed on, so that whoever
-    /// fills one port leaves room at the others, and for what the client opens.
-    pub(crate) fn of_one_listener(&self) -> usize {
-        self.most.forwards.div_ceil(2)
-    }
-
     /// A place, if there is one left.
     pub(crate) fn take(&self, kind: Kind) -> Option<Place> {
+        self.take_if(kind, |free, _most| free > 0)
+    }
+
+    /// A place for what came to a listener that has led `own` to the client already, if the others leave it one: whoever
+    /// fills some ports leaves room at the others, and for what the client opens.
+    pub(crate) fn take_for_listener(&self, own: usize) -> Option<Place> {
+        self.take_if(Kind::Forward, |free, most| may_take(own, free, most))
+    }
+
+    fn take_if(&self, kind: Kind, may: impl FnOnce(usize, usize) -> bool) -> Option<Place> {
         let mut most = self.most;
         let most = *most.of(kind);
         let taken = self.taken.send_if_modified(|taken| {
             let taken = taken.of(kind);
-            let free = *taken < most;
-            if free {
+            let may = may(most.saturating_sub(*taken), most);
+            if may {
                 *taken = taken.saturating_add(1);
             }
-            free
+            may
         });
         taken.then(|| Place {
             taken: Arc::clone(&self.taken),

@@ -23,7 +23,7 @@ use ssh_server::channel::{
     ForwardedStreamlocal, ForwardedTcpip, GlobalRequest, OpenFailureReason, Tun,
 };
 use ssh_server::keys::PublicKey;
-use ssh_server::tokio_driver::{Handle, OpenError};
+use ssh_server::tokio_driver::{Channel, Handle, OpenError};
 use ssh_server::{
     Application, Candidate, ChannelTimeouts, Decision, Endpoint, Forward, Limits, Listen, ListenSocket,
     ListenTarget, Login, Permissions, Request, Session, SocketPolicy, Target,
@@ -342,6 +342,49 @@ async fn who_fills_one_port_takes_no_place_from_others() {
     inside.push((stream, led_here(&handle).await.1));
     for (stream, mut channel) in inside {
         is_joined(&mut channel, stream).await;
+    }
+}
+
+/// Each is filled until somebody is turned away there, in places that are few for as many ports.
+#[tokio::test]
+async fn however_many_ports_are_full_another_one_serves() {
+    for full in [2, 10] {
+        let place = Place::new();
+        let limits = Limits {
+            max_forwards: 40,
+            ..Limits::default()
+        };
+        let handle = visit(&place, Open::new(&place, Permissions::default()), limits).await;
+        let mut inside = Vec::new();
+        for _ in 0..full {
+            let port = free_port(&handle).await;
+            let mut here = 0;
+            while let Some(joined) = let_in(&handle, port).await {
+                inside.push(joined);
+                here += 1;
+            }
+            assert!(
+                here > 0,
+                "a port serves nobody behind {} connections",
+                inside.len()
+            );
+        }
+        let last = free_port(&handle).await;
+        inside.push(let_in(&handle, last).await.expect("nobody is served"));
+        // What the client opens has its room, too.
+        let _direct = handle.open(direct("127.0.0.1", last).into()).await.unwrap();
+        for (stream, mut channel) in inside {
+            is_joined(&mut channel, stream).await;
+        }
+    }
+}
+
+/// A connection to `port` and what it has become here; nothing if it was turned away.
+async fn let_in(handle: &Handle, port: u16) -> Option<(TcpStream, Channel)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    tokio::select! {
+        (_, channel) = led_here(handle) => Some((stream, channel)),
+        _closed = stream.read_u8() => None,
     }
 }
 

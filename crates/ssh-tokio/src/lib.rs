@@ -33,6 +33,7 @@ mod keepalive;
 mod relay;
 mod rng;
 mod shared;
+mod shares;
 #[cfg(unix)]
 mod socket_path;
 #[cfg(unix)]
@@ -51,6 +52,7 @@ pub use handshake::{HandshakeError, farewell, next_event, now};
 pub use keepalive::Keepalive;
 pub use relay::relay;
 pub use rng::system_rng;
+pub use shares::may_take;
 #[cfg(unix)]
 pub use socket_path::{MAX_SOCKET_PATH_BYTES, check_socket_path};
 pub use ssh_sftp::{self as sftp, auth, channel, kex, keys, wire};

@@ -18,6 +18,7 @@
 mod handle;
 mod listen;
 mod serve;
+mod shares;
 mod socks;
 mod target;
 #[cfg(all(feature = "tunnel", target_os = "linux"))]
@@ -41,6 +42,7 @@ use crate::tokio_driver::{Channel, check_socket_path};
 
 pub use handle::{Connections, Forward};
 pub use listen::{DEFAULT_SOCKET_MASK, ListenOn, Listening, SocketFile};
+pub(crate) use shares::Shares;
 pub use target::{Arrival, ForwardedStream, Target};
 #[cfg(all(feature = "tunnel", target_os = "linux"))]
 pub use tunnel::Tunnel;
@@ -50,14 +52,20 @@ use listen::Source;
 use target::Decision;
 
 /// Most connections of one forward at a time, unless [`Forwarding::most_connections`] says otherwise. At a place on this
-/// side more wait in the listener's queue; those of a place at the server are refused. It is half of what a server of this
-/// project passes on for all forwards of a connection: whoever fills one port leaves room at the others.
+/// side more wait in the listener's queue; those of a place at the server are refused. It is half of what all forwards of
+/// a connection may have together, which is what a server of this project passes on for one.
+///
+/// Forwards share these places, and those of [`MAX_OPENING_CONNECTIONS`], by one rule ([`may_take`]): a forward takes
+/// another place only while it holds fewer than twice as many as are free beyond a quarter of all, or fewer than its part
+/// of that quarter. So whoever fills some ports, be it a hundred, leaves room at the others.
+///
+/// [`may_take`]: crate::tokio_driver::may_take
 pub const MAX_FORWARDED_CONNECTIONS: usize = 512;
 
 /// How many connections of one forward may wait at a time for the other side to open them. Those to a place of this side
-/// wait for their turn; those of a place at the server are refused. It is an eighth of what a connection lets the peer
-/// have waiting for all of its forwards ([`Limits::pending_opens`](crate::channel::Limits)), here and at a server of
-/// this project: whoever comes to one port in crowds, for a target that does not answer, takes no place from other ports.
+/// wait for their turn; those of a place at the server are refused. It is an eighth of what all forwards may have waiting,
+/// which is what a server of this project lets wait ([`Limits::pending_opens`](crate::channel::Limits)): whoever comes in
+/// crowds, for a target that does not answer, leaves turns to other ports, as [`MAX_FORWARDED_CONNECTIONS`] says.
 pub const MAX_OPENING_CONNECTIONS: usize = 128;
 
 /// How many times longer than its caller a request to listen waits for its answer.
@@ -133,7 +141,9 @@ impl Forwarding {
         self
     }
 
-    /// How many connections there may be at a time; [`MAX_FORWARDED_CONNECTIONS`] unless set, and at least one.
+    /// How many connections there may be at a time; [`MAX_FORWARDED_CONNECTIONS`] unless set, and at least one. Other
+    /// forwards of the connection may leave it fewer. With more than that number, all of them may have twice as many
+    /// together from then on; the server has limits of its own.
     #[must_use]
     pub fn most_connections(mut self, most: usize) -> Self {
         self.plan.most = most.max(1);

@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::Plan;
 use super::handle::{Counters, Order, Progress};
 use super::listen::{Arrived, Source};
+use super::shares::{Place, Share};
 use super::socks::{self, Asked};
 use super::target::{Arrival, ForwardedStream, Target};
-use super::{MAX_OPENING_CONNECTIONS, Plan};
 use crate::address::Address;
 use crate::channel::{ChannelType, OpenFailureReason};
 use crate::client::Client;
@@ -67,8 +68,8 @@ impl Serving {
     async fn listen(&mut self, source: &mut Source, connections: &mut JoinSet<()>) -> End {
         let client = self.client.clone();
         let mut lost = std::pin::pin!(client.closed());
-        let places = Arc::new(Semaphore::new(self.plan.most.min(Semaphore::MAX_PERMITS)));
-        let opening = Arc::new(Semaphore::new(MAX_OPENING_CONNECTIONS));
+        let places = client.shares().connections(self.plan.most);
+        let opening = client.shares().opening();
         loop {
             tokio::select! {
                 end = ordered(&mut self.orders) => return end,
@@ -127,16 +128,13 @@ async fn ordered(orders: &mut watch::Receiver<Order>) -> End {
 }
 
 /// The next connection and its place. A listener is not asked before there is one; what the server opens cannot wait.
-async fn next(
-    source: &mut Source,
-    places: &Arc<Semaphore>,
-) -> Option<(Option<OwnedSemaphorePermit>, Arrived)> {
+async fn next(source: &mut Source, places: &Arc<Share>) -> Option<(Option<Place>, Arrived)> {
     if source.can_wait() {
-        let place = Arc::clone(places).acquire_owned().await.ok()?;
+        let place = places.take().await;
         return Some((Some(place), source.next().await?));
     }
     let arrived = source.next().await?;
-    Some((Arc::clone(places).try_acquire_owned().ok(), arrived))
+    Some((places.try_take(), arrived))
 }
 
 fn refuse(arrived: Arrived, Refusal(reason, why): Refusal) {
@@ -173,9 +171,9 @@ struct Connection {
     client: Client,
     plan: Arc<Plan>,
     counted: Counted,
-    /// The forward's share of what may wait to be opened.
-    opening: Arc<Semaphore>,
-    _place: OwnedSemaphorePermit,
+    /// The forward's share of what may wait to be opened: its place there lasts until the answer.
+    opening: Arc<Share>,
+    _place: Place,
 }
 
 /// Why a connection was not forwarded, and what the other side is told.
@@ -284,7 +282,7 @@ impl Connection {
         let channel = match &self.plan.target {
             Target::Port(to) => self.channel_to(to, &arrival).await?,
             Target::Socket(path) => {
-                let _turn = self.turn_to_open().await;
+                let _turn = self.opening.take().await;
                 self.client.direct_streamlocal(path).await?
             }
             Target::Socks => {
@@ -321,15 +319,8 @@ impl Connection {
     async fn channel_to(&self, to: &Address, arrival: &Arrival) -> Result<Channel, Refusal> {
         let nobody = || ("127.0.0.1".to_owned(), 0);
         let from = arrival.originator.clone().unwrap_or_else(nobody);
-        let _turn = self.turn_to_open().await;
+        let _turn = self.opening.take().await;
         Ok(self.client.direct_tcpip_from(&to.host, to.port, from).await?)
-    }
-
-    /// Waits until this connection may ask the server to open a channel, and keeps the place for as long as it waits for
-    /// the answer.
-    async fn turn_to_open(&self) -> Option<SemaphorePermit<'_>> {
-        // It fails when the semaphore is closed, which nobody does.
-        self.opening.acquire().await.ok()
     }
 
     /// A connection that came to the server goes on from here. Nothing is connected to before it is accepted, and the
@@ -355,7 +346,7 @@ impl Connection {
 
     /// What the channel is to be joined to. The server's opens cannot wait for their turn: what waits is what is scarce.
     async fn prepared(&self, open: &IncomingOpen) -> Result<Prepared<'_>, Refusal> {
-        let Ok(_turn) = self.opening.try_acquire() else {
+        let Some(_turn) = self.opening.try_take() else {
             return Err(Refusal::too_many());
         };
         let originator = match open.channel_type() {

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::bind::{Arrival, Listener};
 use crate::channel::ChannelType;
 use crate::forward::Stream;
-use crate::places::{Kind, Place, Places};
+use crate::places::{Place, Places};
 use crate::pump::Buffers;
 use crate::timeouts::ChannelTimeouts;
 use crate::tokio_driver::Handle;
@@ -49,9 +49,7 @@ pub(crate) async fn lead(
                 Ok(arrival) => {
                     while tasks.try_join_next().is_some() {}
                     // More than may be: whoever connected finds the door closed.
-                    let has_room = tasks.len() < client.places.of_one_listener();
-                    let place = has_room.then(|| client.places.take(Kind::Forward)).flatten();
-                    let Some(place) = place else { continue };
+                    let Some(place) = client.places.take_for_listener(tasks.len()) else { continue };
                     if purpose.own_user_only && !is_own(&arrival.stream) {
                         tracing::warn!("another user's program connected to a user's socket, and was turned away");
                         continue;

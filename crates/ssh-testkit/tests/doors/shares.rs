@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use ssh_client::channel::{ChannelType, OpenFailureReason};
-use ssh_client::tokio_driver::{Handle, Incoming, IncomingOpen, OpenError};
+use ssh_client::tokio_driver::{Channel, Handle, Incoming, IncomingOpen, OpenError};
 use ssh_client::{Client, Config, Forward, Forwarding, ListenOn, MAX_OPENING_CONNECTIONS, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -108,4 +108,91 @@ async fn a_crowd_at_one_port_of_the_server_leaves_room_for_others_here() {
         .await
         .unwrap();
     assert_eq!(&heard, b"hello");
+}
+
+/// A forward of `port` of the server, which the server agrees to.
+async fn from_server(client: &Client, server: &Handle, port: u16, target: Target) -> Forward {
+    let forwarding = Forwarding::new(ListenOn::server("", port), target);
+    let (forward, _) = tokio::join!(client.forward(&forwarding), agree(server, b""));
+    forward.unwrap()
+}
+
+/// Comes to `port` of the server until nobody is let in any more.
+async fn fill(server: &Handle, port: u16) -> Vec<Channel> {
+    let mut inside = Vec::new();
+    loop {
+        match soon("an answer", server.open(forwarded("", port))).await {
+            Ok(channel) => inside.push(channel),
+            Err(OpenError::Refused(failure)) => {
+                assert_eq!(failure.reason, OpenFailureReason::RESOURCE_SHORTAGE);
+                return inside;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn however_many_ports_are_full_another_one_serves() {
+    for full in [2, 10] {
+        let (client, server) = scripted(&Config::default()).await;
+        let mut inside = Vec::new();
+        for port in 1..=full {
+            let nobody_leaves = Target::serve(|_stream| std::future::pending());
+            from_server(&client, &server, port, nobody_leaves).await.detach();
+            let here = fill(&server, port).await;
+            assert!(here.len() > 1, "port {port} has {}", here.len());
+            inside.extend(here);
+        }
+        let greeting = Target::serve(|mut stream| async move {
+            let _gone = stream.write_all(b"hello").await;
+        });
+        let _last = from_server(&client, &server, full + 1, greeting).await;
+        let mut channel = opens(&server, forwarded("", full + 1)).await;
+        let mut heard = [0; 5];
+        soon("the last port", channel.read_exact(&mut heard))
+            .await
+            .unwrap();
+        assert_eq!(&heard, b"hello");
+        // And a port of this side, where those who come would wait.
+        let (_local, address) = local_forward(&client, "other").await;
+        let _stream = TcpStream::connect(address).await.unwrap();
+        let (host, _open) = next_open(&server).await;
+        assert_eq!(host, "other");
+    }
+}
+
+#[tokio::test]
+async fn however_many_ports_wait_for_their_targets_another_one_asks() {
+    let (client, server) = scripted(&Config::default()).await;
+    let mut asked = JoinSet::new();
+    let mut forwards = Vec::new();
+    for port in 1..=10 {
+        let silent = Forwarding::new(ListenOn::server("", port), Target::port("127.0.0.1", 9))
+            .accept_if(|_arrival| std::future::pending());
+        let (forward, _) = tokio::join!(client.forward(&silent), agree(&server, b""));
+        let forward = forward.unwrap();
+        // One after the other, so that none is refused for coming too fast.
+        while forward.connections().refused == 0 {
+            let before = forward.connections().total;
+            let server = server.clone();
+            asked.spawn(async move { server.open(forwarded("", port)).await.map(drop) });
+            while forward.connections().total == before {
+                tokio::task::yield_now().await;
+            }
+            tokio::task::yield_now().await;
+        }
+        forwards.push(forward);
+    }
+    let (_local, address) = local_forward(&client, "other").await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let (host, open) = next_open(&server).await;
+    assert_eq!(host, "other");
+    let mut channel = open.accept().unwrap();
+    channel.write_all(b"through").await.unwrap();
+    let mut heard = [0; 7];
+    soon("the other port", stream.read_exact(&mut heard))
+        .await
+        .unwrap();
+    assert_eq!(&heard, b"through");
 }
