@@ -14,7 +14,9 @@ use crate::output::ExitStatus;
 use crate::process::{Process, ProcessControl};
 use crate::tokio_driver::ChannelReader;
 
-/// The most keys taken from the terminal at once, in bytes: someone may paste.
+/// The most keys taken from the terminal at once, in bytes: someone may paste. As many may wait for a program whose window is
+/// full before the terminal is read no further, and what is typed behind them is not looked at; OpenSSH's client reads none
+/// at all while the window is full.
 const KEYS_BYTES: usize = 16 * 1024;
 
 /// What becomes of typed keys.
