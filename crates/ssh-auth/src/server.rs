@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Misbehaviour, Place};
 use crate::kex::{DisconnectReason, SendError, Transport, TransportEvent};
+use crate::keys::PublicKey;
 use crate::keys::algorithm::rsa::REQUIRED_MODULUS_BITS;
 use crate::keys::algorithm::{self, SignatureAlgorithm};
 use crate::messages::{UserauthBanner, UserauthFailure, UserauthRequest, UserauthSuccess};
@@ -153,6 +154,8 @@ struct Pending {
     user: String,
     /// The method that was named, fit for a log.
     method: String,
+    /// The key that is tried.
+    key: Option<PublicKey>,
     weight: Weight,
     arrived: Instant,
 }
@@ -328,6 +331,7 @@ impl Authenticator {
                 let pending = Pending {
                     user: text::shown(progress.user.as_str().as_bytes()),
                     method: dialogue.method().name.to_owned(),
+                    key: None,
                     weight: Weight::Attempt,
                     arrived: now,
                 };
@@ -367,6 +371,7 @@ impl Authenticator {
         let mut pending = Pending {
             user: text::shown(request.user_name),
             method: text::shown(request.method_name.as_bytes()),
+            key: None,
             weight: if courtesy {
                 Weight::Courtesy
             } else {
@@ -380,6 +385,7 @@ impl Authenticator {
         let (Some(method), Some(progress)) = (method, &self.progress) else {
             return Ok(self.refuse(&pending, now));
         };
+        method.name.clone_into(&mut pending.method);
         let judgement = method
             .requested(Request {
                 claim: Claim::new(self.questions.next(), progress.user.clone()),
@@ -416,14 +422,20 @@ impl Authenticator {
         self.progress.as_ref()
     }
 
-    fn judged(&mut self, judgement: Judgement, pending: Pending, now: Instant) -> Result<Outcome, Error> {
+    fn judged(&mut self, judgement: Judgement, mut pending: Pending, now: Instant) -> Result<Outcome, Error> {
         self.tally.weighed(pending.weight, &self.policy)?;
         match judgement {
             Judgement::Ask(attempt, _) => {
+                if let Attempt::PublicKey(attempt) = &attempt {
+                    pending.key = Some(attempt.key().clone());
+                }
                 self.state = State::ExpectVerdict(pending);
                 Ok(Outcome::Tell(Event::Attempt(attempt)))
             }
-            Judgement::Refuse(_) => Ok(self.refuse(&pending, now)),
+            Judgement::Refuse(_, key) => {
+                pending.key = key;
+                Ok(self.refuse(&pending, now))
+            }
         }
     }
 
@@ -475,6 +487,7 @@ impl Authenticator {
             Weight::Attempt => Outcome::Tell(Event::Failed {
                 user: pending.user.clone(),
                 method: pending.method.clone(),
+                key: pending.key.clone(),
             }),
         }
     }

@@ -81,6 +81,16 @@ fn a_login_meant_for_another_server_is_refused_and_nobody_is_asked() {
         assert_eq!((test.questions, test.client.numbers()), (0, vec![51]), "{what}");
         assert_eq!(test.error, None, "{what}");
     }
+    // Those that were no query, each told under the usual name.
+    assert!(
+        test.failed.len() > 3 && test.failed.iter().all(|(_, method)| method == "publickey"),
+        "{:?}",
+        test.failed
+    );
+    assert_eq!(
+        test.failed_key.as_ref().map(PublicKey::fingerprint),
+        Some(key(7).public().fingerprint())
+    );
 }
 
 #[test]

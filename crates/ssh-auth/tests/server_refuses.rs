@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use common::server_places::*;
 use common::*;
+use ssh_auth::keys::PublicKey;
 use ssh_auth::messages::ServiceRequest;
 use ssh_auth::server::{Attempt, Policy};
 use ssh_auth::wire::rand_core::Rng;
@@ -250,6 +251,10 @@ fn a_key_that_does_not_prove_itself_is_refused_and_nobody_is_asked() {
         assert_eq!(test.questions, 0, "{what}");
         assert_eq!(test.client.numbers(), [51], "{what}");
         assert_eq!(test.failed, [("alice".to_owned(), "publickey".to_owned())]);
+        // A log tells the key that should have signed, if it is one.
+        let named = test.failed_key.as_ref().map(PublicKey::fingerprint);
+        let is_named = what.contains("signature") || what.contains("bit");
+        assert_eq!(named, is_named.then(|| key(1).public().fingerprint()), "{what}");
     }
 }
 

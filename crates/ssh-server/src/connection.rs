@@ -283,9 +283,10 @@ impl<A: Application> Shared<A> {
                     journal.accepted(&login.method, &login.user, login.key.as_ref());
                     return Ok(login);
                 }
-                Event::Failed { user, method } => {
+                Event::Failed { user, method, key } => {
                     if journal.is_unasked() {
                         self.meet(Name::of_shown(&user), user, peer, journal).await;
+                        journal.tries(key.as_ref());
                     }
                     journal.refused(&method);
                 }

@@ -22,7 +22,7 @@ pub use publickey::{PublicKeyAttempt, PublicKeyQuery, SigningRequest, choose_alg
 
 use crate::error::Misbehaviour;
 use crate::kex::{DebugMessage, HostKeyOffer, SendError, Transport};
-use crate::keys::SignatureAlgorithm;
+use crate::keys::{PublicKey, SignatureAlgorithm};
 use crate::messages::UserauthRequest;
 use crate::server::{Claim, Verdict};
 use crate::service::CONNECTION;
@@ -204,8 +204,8 @@ pub(crate) struct Request<'a> {
 pub(crate) enum Judgement {
     /// The application decides.
     Ask(Attempt, Weight),
-    /// It cannot succeed, whoever is asked.
-    Refuse(Weight),
+    /// It cannot succeed, whoever is asked. The key is one that this server takes and that did not sign it.
+    Refuse(Weight, Option<PublicKey>),
 }
 
 /// What a request weighs against the limits of the policy.
@@ -222,7 +222,7 @@ pub(crate) enum Weight {
 impl Judgement {
     pub(crate) const fn weight(&self) -> Weight {
         match self {
-            Self::Ask(_, weight) | Self::Refuse(weight) => *weight,
+            Self::Ask(_, weight) | Self::Refuse(weight, _) => *weight,
         }
     }
 }
@@ -303,8 +303,11 @@ pub enum ServerEvent {
     Failed {
         /// The name that was given.
         user: String,
-        /// The method that was named.
+        /// The method that was named, by its usual name if it is one that is offered.
         method: String,
+        /// The key that was tried, if it is one that this server takes: refused by the application, or without a question
+        /// because the signature is not by it.
+        key: Option<PublicKey>,
     },
     /// The client says something to our people (RFC 4253 §11.3).
     Debug(DebugMessage),

@@ -151,7 +151,7 @@ fn requested(request: Request<'_>) -> Result<Judgement, DecodeError> {
         Weight::Query
     };
     let Some((algorithm, key)) = usable(&request, &fields) else {
-        return Ok(Judgement::Refuse(weight));
+        return Ok(Judgement::Refuse(weight, None));
     };
     let Some(signature) = fields.signature else {
         return Ok(Judgement::Ask(
@@ -180,7 +180,7 @@ fn requested(request: Request<'_>) -> Result<Judgement, DecodeError> {
                 .into(),
                 weight,
             ),
-            Err(_) => Judgement::Refuse(weight),
+            Err(_) => Judgement::Refuse(weight, Some(key)),
         },
     )
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use chacha20::ChaCha20Rng;
 use ssh_auth::kex::{self, Config, Handshake, HandshakeEvent, Transport, TransportEvent};
-use ssh_auth::keys::{PrivateKey, Signer};
+use ssh_auth::keys::{PrivateKey, PublicKey, Signer};
 use ssh_auth::messages::{ServiceRequest, UserauthRequest};
 use ssh_auth::server::{self, Attempt, Policy, Verdict};
 use ssh_auth::wire::rand_core::SeedableRng;
@@ -171,6 +171,8 @@ pub struct ServerTest {
     pub asked: Vec<Attempt>,
     pub questions: usize,
     pub failed: Vec<(String, String)>,
+    /// The key of the last one that did.
+    pub failed_key: Option<PublicKey>,
     pub debugs: Vec<String>,
     pub success: Option<Authenticated>,
     pub error: Option<ssh_auth::Error>,
@@ -194,6 +196,7 @@ impl ServerTest {
             asked: Vec::new(),
             questions: 0,
             failed: Vec::new(),
+            failed_key: None,
             debugs: Vec::new(),
             success: None,
             error: None,
@@ -247,7 +250,10 @@ impl ServerTest {
                     self.questions += 1;
                     self.asked.push(attempt);
                 }
-                Ok(Some(server::Event::Failed { user, method })) => self.failed.push((user, method)),
+                Ok(Some(server::Event::Failed { user, method, key })) => {
+                    self.failed.push((user, method));
+                    self.failed_key = key;
+                }
                 Ok(Some(server::Event::Debug(message))) => self.debugs.push(message.text),
                 Ok(Some(server::Event::Success(authenticated))) => self.success = Some(authenticated),
                 Ok(Some(other)) => panic!("{other:?}"),

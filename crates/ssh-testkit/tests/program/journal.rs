@@ -196,6 +196,36 @@ fn the_log_is_line_for_line_that_of_openssh_s_server() {
     visits(&logging, false);
 }
 
+/// Somebody shows the key that is let in, and signs something else with it.
+fn the_key_is_named(server: &Logging<'_>) {
+    let user = peers::user();
+    let known = PrivateKey::from_openssh(&fs::read(server.keys.path("user")).unwrap(), None).unwrap();
+    let (mut peer, mut target) = server.stranger();
+    let request = login::public_key_of(&user, &known, Some(b"another session"));
+    peer.say(&request, &mut target);
+    peer.until(number::USERAUTH_FAILURE, &mut target);
+    let failed = format!(
+        "Failed publickey for {user} from 127.0.0.1 port N ssh2: ED25519 {}",
+        known.public().fingerprint()
+    );
+    wait_until("the key is not named", || {
+        let log = (server.log)();
+        log.lines().map(without_ports).any(|line| line == failed)
+    });
+}
+
+#[test]
+fn a_key_with_a_wrong_signature_is_named_as_openssh_s_server_names_it() {
+    with_own(&["-o", "LogLevel=VERBOSE"], the_key_is_named);
+    let Some(sshd) = peers::need("sshd") else { return };
+    let server = Server::start(&sshd, "LogLevel VERBOSE");
+    the_key_is_named(&Logging {
+        port: server.port,
+        keys: &server.keys,
+        log: &|| server.log(),
+    });
+}
+
 #[test]
 fn more_is_told_at_a_louder_level_and_less_at_a_quieter_one() {
     let user = peers::user();
