@@ -85,7 +85,7 @@ pub use open::{
 };
 pub use request::{
     AUTH_AGENT_REQ, Break, ChannelRequest, EOW, Env, Exec, ExitSignal, ExitStatus, PtyReq, SHELL, Signal,
-    Subsystem, WindowChange, X11Req, XonXoff, signals,
+    Subsystem, WindowChange, X11Cookie, X11Req, XonXoff, signals,
 };
 pub use table::ChannelId;
 pub use terminal_modes::{MAX_TERMINAL_MODES, TerminalModes, opcode};

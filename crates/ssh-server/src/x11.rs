@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use crate::application::Application;
 use crate::aside::{EndsAside, OWN_PATHS, aside};
@@ -68,24 +69,22 @@ pub(crate) fn is_well_formed(wanted: &X11Req) -> bool {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=MAX_PROTOCOL_BYTES).contains(&wanted.protocol.len())
         && wanted.protocol.bytes().all(is_name)
-        && cookie_bytes(&wanted.cookie).is_some()
+        && cookie_bytes(wanted.cookie.as_str()).is_some()
 }
 
 /// The bytes of a cookie.
-fn cookie_bytes(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u32>> = text
-        .chars()
-        .take(MAX_COOKIE_DIGITS.saturating_add(1))
-        .map(|digit| digit.to_digit(16))
-        .collect();
-    let digits = digits.filter(|digits| digits.len() <= MAX_COOKIE_DIGITS && !digits.is_empty())?;
-    let (pairs, rest) = digits.as_chunks::<2>();
-    let byte = |[high, low]: &[u32; 2]| u8::try_from(high * 16 + low).ok();
-    pairs
-        .iter()
-        .map(byte)
-        .collect::<Option<Vec<u8>>>()
-        .filter(|_| rest.is_empty())
+fn cookie_bytes(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !(1..=MAX_COOKIE_DIGITS).contains(&text.len()) || !rest.is_empty() {
+        return None;
+    }
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
+    for &[high, low] in pairs {
+        let byte = digit(high)?.checked_mul(16)?.checked_add(digit(low)?)?;
+        bytes.push(u8::try_from(byte).ok()?);
+    }
+    Some(bytes)
 }
 
 /// Makes a display, and leads what connects there to the client until the session is over.
@@ -184,8 +183,10 @@ fn write_authority(
     } else {
         (FAMILY_WILD, &b""[..])
     };
-    let cookie = cookie_bytes(&wanted.cookie).unwrap_or_default();
-    let mut entry = family.to_be_bytes().to_vec();
+    let cookie = cookie_bytes(wanted.cookie.as_str()).unwrap_or_default();
+    // With room for all of it: what grows leaves copies behind.
+    let mut entry = Zeroizing::new(Vec::with_capacity(MAX_ENTRY_BYTES));
+    entry.extend_from_slice(&family.to_be_bytes());
     for text in [
         address,
         number.to_string().as_bytes(),
@@ -214,6 +215,8 @@ const MAX_DISPLAYS: u16 = 1000;
 const MAX_PROTOCOL_BYTES: usize = 64;
 /// The longest cookie that is taken; that in use has 32 digits.
 const MAX_COOKIE_DIGITS: usize = 256;
+/// Longer than an entry in a file of cookies can be: a host's name has 64 bytes on Linux.
+const MAX_ENTRY_BYTES: usize = 1024;
 /// Xau's families: this machine, and any.
 const FAMILY_LOCAL: u16 = 256;
 const FAMILY_WILD: u16 = 65535;
@@ -228,7 +231,7 @@ mod tests {
         X11Req {
             single_connection: false,
             protocol: protocol.to_owned(),
-            cookie: cookie.to_owned(),
+            cookie: cookie.into(),
             screen: 0,
         }
     }

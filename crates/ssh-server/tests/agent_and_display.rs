@@ -160,7 +160,7 @@ async fn a_display_takes_no_commands_for_a_cookie() {
     ] {
         let wanted = X11Req {
             protocol: protocol.to_owned(),
-            cookie: cookie.to_owned(),
+            cookie: cookie.into(),
             ..x11_request(false)
         };
         assert!(!asked(&channel, wanted).await, "{protocol:?} {cookie:?}");

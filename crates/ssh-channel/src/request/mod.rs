@@ -19,7 +19,7 @@ pub use openssh::EOW;
 pub use process::{Env, Exec, SHELL, Subsystem};
 pub use signal::{Break, Signal, signals};
 pub use terminal::{PtyReq, WindowChange, XonXoff};
-pub use x11::X11Req;
+pub use x11::{X11Cookie, X11Req};
 
 family! {
     /// A request about a channel. `Unknown` can be received and shown, but not sent.
@@ -88,7 +88,7 @@ mod tests {
             X11Req {
                 single_connection: false,
                 protocol: "MIT-MAGIC-COOKIE-1".to_owned(),
-                cookie: "00ff".to_owned(),
+                cookie: "00ff".into(),
                 screen: 0,
             }
             .into(),
@@ -131,7 +131,7 @@ mod tests {
                 X11Req {
                     single_connection: true,
                     protocol: "p".to_owned(),
-                    cookie: "c".to_owned(),
+                    cookie: "c".into(),
                     screen: 2,
                 }
                 .into(),

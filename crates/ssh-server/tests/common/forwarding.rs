@@ -177,7 +177,7 @@ pub fn x11_request(single_connection: bool) -> X11Req {
     X11Req {
         single_connection,
         protocol: "MIT-MAGIC-COOKIE-1".to_owned(),
-        cookie: "000102030405060708090a0b0c0d0e0f".to_owned(),
+        cookie: "000102030405060708090a0b0c0d0e0f".into(),
         screen: 2,
     }
 }

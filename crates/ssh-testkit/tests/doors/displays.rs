@@ -81,7 +81,7 @@ impl Screen {
     async fn drawn(&self, request: &X11Req) -> String {
         let mut channel = opens(&self.server, x11()).await;
         channel
-            .write_all(&x11_words(&bytes(&request.cookie)))
+            .write_all(&x11_words(&bytes(request.cookie.as_str())))
             .await
             .unwrap();
         channel.shutdown().await.unwrap();
@@ -176,7 +176,7 @@ async fn c08_a_display_is_reached_only_with_a_cookie_made_up_for_a_session() {
     );
     let (_other_session, other) = asking_for(&client, &server, forward.request(true).unwrap()).await;
     assert_ne!(request.cookie, other.cookie, "each session has its own");
-    let cookie = bytes(&request.cookie);
+    let cookie = bytes(request.cookie.as_str());
     assert_ne!(cookie, own);
     // Whoever does not know it, be it by the display's own, does not get through.
     for wrong in [&own[..], &[0; 16], b"", &cookie[..15]] {

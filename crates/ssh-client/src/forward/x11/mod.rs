@@ -42,8 +42,15 @@ use setup::{Setup, SetupError};
 /// How long a program may take to say its first words.
 const SETUP_TIME: Duration = Duration::from_secs(60);
 
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Two digits for each byte. Nothing is left of them where they have been.
+fn to_hex(bytes: &[u8]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(bytes.len().saturating_mul(2)));
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 0xf] {
+            text.extend(char::from_digit(u32::from(digit), 16));
+        }
+    }
+    text
 }
 
 /// A display that programs at the server may draw on. Dropping it ends their connections.
@@ -97,7 +104,7 @@ impl X11Forward {
         let request = X11Req {
             single_connection,
             protocol: PROTOCOL.to_owned(),
-            cookie: to_hex(&cookie),
+            cookie: to_hex(&cookie).into(),
             screen: self.screen,
         };
         Ok(X11Request {

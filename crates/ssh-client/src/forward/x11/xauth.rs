@@ -162,7 +162,7 @@ mod tests {
                       me/unix:0  MIT-MAGIC-COOKIE-1  short\n\
                       me/unix:0  MIT-MAGIC-COOKIE-1  00112233445566778899aabbccddeefF\n";
         let cookie = find_cookie(listed).unwrap();
-        assert_eq!(to_hex(&cookie), "00112233445566778899aabbccddeeff");
+        assert_eq!(to_hex(&cookie).as_str(), "00112233445566778899aabbccddeeff");
         for nothing in [
             "",
             "me/unix:0",
