@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::memory::{asked, session};
-use common::{Place, until};
+use common::{PATIENCE, Place, until};
 use ssh_server::channel::{
     CancelStreamlocalForward, CancelTcpipForward, ChannelRequest, ChannelType, DirectStreamlocal, Exec,
     ForwardedStreamlocal, ForwardedTcpip, GlobalRequest, OpenFailureReason, Tun,
 };
 use ssh_server::keys::PublicKey;
-use ssh_server::tokio_driver::{Channel, Handle, OpenError};
+use ssh_server::tokio_driver::{Channel, Handle, Incoming, IncomingOpen, OpenError};
 use ssh_server::{
     Application, Candidate, ChannelTimeouts, Decision, Endpoint, Forward, Limits, Listen, ListenSocket,
     ListenTarget, Login, Permissions, Request, Session, SocketPolicy, Target,
@@ -385,6 +385,63 @@ async fn let_in(handle: &Handle, port: u16) -> Option<(TcpStream, Channel)> {
     tokio::select! {
         (_, channel) = led_here(handle) => Some((stream, channel)),
         _closed = stream.read_u8() => None,
+    }
+}
+
+/// One end is killed, before or after the other has heard of it, with and without bytes that nobody has read.
+#[tokio::test]
+async fn whoever_is_killed_leaves_his_place() {
+    let place = Place::new();
+    let limits = Limits {
+        max_forwards: 1,
+        ..Limits::default()
+    };
+    let handle = visit(&place, Open::new(&place, Permissions::default()), limits).await;
+    let port = free_port(&handle).await;
+    for answered in [false, true] {
+        for dies_here in [false, true] {
+            for unread in [0, 100_000] {
+                let (mut stream, open) = let_in_at_last(&handle, port).await;
+                let mut open = Some(open);
+                let mut channel = answered.then(|| open.take().unwrap().accept().unwrap());
+                // What nobody has taken is more than a socket holds, or less.
+                let _some = stream.try_write(&vec![7; unread]);
+                if let Some(channel) = &mut channel {
+                    channel.write_all(&vec![7; unread]).await.unwrap();
+                }
+                if dies_here {
+                    // The client's end: refused if it was not agreed to yet.
+                    drop((open, channel));
+                    let mut rest = Vec::new();
+                    let _reset = stream.read_to_end(&mut rest).await;
+                } else {
+                    stream.set_zero_linger().unwrap();
+                    drop(stream);
+                    let mut channel = channel.unwrap_or_else(|| open.take().unwrap().accept().unwrap());
+                    let mut rest = Vec::new();
+                    let _cut = channel.read_to_end(&mut rest).await;
+                    channel.closed().await;
+                }
+            }
+        }
+    }
+    let (stream, open) = let_in_at_last(&handle, port).await;
+    is_joined(&mut open.accept().unwrap(), stream).await;
+}
+
+/// Comes to `port` until the place is free again.
+async fn let_in_at_last(handle: &Handle, port: u16) -> (TcpStream, IncomingOpen) {
+    let begin = std::time::Instant::now();
+    loop {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        tokio::select! {
+            incoming = handle.incoming() => match incoming {
+                Some(Incoming::Open(open)) => return (stream, open),
+                other => panic!("{other:?}"),
+            },
+            _turned_away = stream.read_u8() => {}
+        }
+        assert!(begin.elapsed() < PATIENCE, "the place is never free again");
     }
 }
 

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 
 use ssh_client::channel::{ChannelType, OpenFailureReason};
 use ssh_client::tokio_driver::{Channel, Handle, Incoming, IncomingOpen, OpenError};
-use ssh_client::{Client, Config, Forward, Forwarding, ListenOn, MAX_OPENING_CONNECTIONS, Target};
+use ssh_client::{
+    Client, Config, Forward, Forwarding, ListenOn, MAX_FORWARDED_CONNECTIONS, MAX_OPENING_CONNECTIONS, Target,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -195,4 +197,33 @@ async fn however_many_ports_wait_for_their_targets_another_one_asks() {
         .await
         .unwrap();
     assert_eq!(&heard, b"through");
+}
+
+#[tokio::test]
+async fn a_forward_that_ends_gives_all_its_places_back() {
+    let (client, server) = scripted(&Config::default()).await;
+    for port in 1..=3 {
+        let nobody_leaves = Target::serve(|_stream| std::future::pending());
+        let forward = from_server(&client, &server, port, nobody_leaves).await;
+        let mut inside = fill(&server, port).await;
+        assert_eq!(inside.len(), MAX_FORWARDED_CONNECTIONS, "port {port}");
+        // Some end by themselves, some while the forward does.
+        inside.truncate(MAX_FORWARDED_CONNECTIONS / 2);
+        let (ended, _) = tokio::join!(forward.close_all(), agree(&server, b""));
+        ended.unwrap();
+    }
+    // Those who wait for the other side to open them leave as well, and those behind them.
+    for _ in 0..2 {
+        let (crowded, address) = local_forward(&client, "silent").await;
+        let mut crowd = Vec::new();
+        for _ in 0..CROWD {
+            crowd.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut unanswered = Vec::new();
+        for _ in 0..MAX_OPENING_CONNECTIONS {
+            unanswered.push(next_open(&server).await);
+        }
+        drop(crowd);
+        soon("the end of a forward", crowded.close_all()).await.unwrap();
+    }
 }
