@@ -19,6 +19,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::account::Account;
 use crate::application::{Candidate, Decision};
+use crate::aside::{KEY_FILES, aside};
 use crate::forward::{Destination, ListenPlace};
 use crate::keys::authorized_keys::{AuthorizedKeys, KeyOptions};
 use crate::keys::{Demands, PublicKey};
@@ -70,15 +71,17 @@ impl AuthorizedKeysFiles {
 
     /// Whether `key` may log into `account` from where `candidate` is, and what it then may do.
     pub async fn decide(&self, account: &Account, candidate: &Candidate, key: &PublicKey) -> Decision {
-        let (files, account, peer, key) =
-            (self.clone(), account.clone(), candidate.peer.clone(), key.clone());
-        let looked = tokio::task::spawn_blocking(move || files.look(&account, &peer, &key));
-        // Reading has panicked or the runtime is ending: nobody logs in then.
-        looked
+        self.look_aside(account, &candidate.peer, key)
             .await
-            .ok()
-            .flatten()
             .map_or(Decision::Refuse, Decision::Accept)
+    }
+
+    /// The files may lie where nothing answers, and anybody can name their owner: the threads that read them are counted.
+    async fn look_aside(&self, account: &Account, peer: &Peer, key: &PublicKey) -> Option<Permissions> {
+        let (files, account, peer, key) = (self.clone(), account.clone(), peer.clone(), key.clone());
+        let looked = aside(&KEY_FILES, move || Ok(files.look(&account, &peer, &key)));
+        // Reading has panicked or the runtime is ending: nobody logs in then.
+        looked.await.ok().flatten()
     }
 
     fn look(&self, account: &Account, peer: &Peer, key: &PublicKey) -> Option<Permissions> {
@@ -252,6 +255,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+    use crate::aside::MAX_KEY_FILES;
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJGT8m7HyDsLfrEEbFi6U0PDhLMvoLHdvDPaGHMrfdPS test";
 
@@ -313,6 +317,25 @@ mod tests {
         assert_eq!(home.look(&files, "192.0.2.1"), Some(Permissions::default()));
         home.write("");
         assert_eq!(home.look(&files, "192.0.2.1"), None);
+    }
+
+    #[tokio::test]
+    async fn no_more_files_are_read_at_a_time_than_there_are_threads_for_them() {
+        let (home, key) = (Home::new(), PublicKey::from_openssh(KEY).unwrap().0);
+        home.write(KEY);
+        let mut hanging = Vec::new();
+        for _ in 0..MAX_KEY_FILES {
+            hanging.push(KEY_FILES.thread().await.unwrap());
+        }
+        let (files, peer) = (AuthorizedKeysFiles::default(), Peer::named("pipe"));
+        let mut looking = Box::pin(files.look_aside(&home.account, &peer, &key));
+        tokio::select! {
+            biased;
+            found = &mut looking => panic!("{found:?} without a thread"),
+            () = tokio::task::yield_now() => {}
+        }
+        hanging.pop();
+        assert_eq!(looking.await, Some(Permissions::default()));
     }
 
     #[test]

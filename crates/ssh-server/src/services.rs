@@ -120,8 +120,13 @@ impl Services {
         match running {
             Running::Program(child, programs) => Box::pin(programs.attend(*child, session)),
             Running::Files(files) => {
-                let client = session.login().agreed.quirks;
-                Box::pin(sftp_subsystem::serve(session.into_channel(), files, client))
+                let (client, threads) = (session.login().agreed.quirks, session.threads());
+                Box::pin(sftp_subsystem::serve(
+                    session.into_channel(),
+                    files,
+                    threads,
+                    client,
+                ))
             }
         }
     }

@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::application::Login;
+use crate::aside::Threads;
 use crate::channel::{self, ChannelRequest, Env, ExitSignal, ExitStatus, PtyReq, WindowChange, X11Req};
 use crate::pump::{self, Buffers};
 use crate::timeouts::Started;
@@ -248,6 +249,11 @@ impl Session {
     /// What holds the bytes of its connection's streams.
     pub(crate) fn buffers(&self) -> Buffers {
         self.extras.buffers()
+    }
+
+    /// Its connection's threads for paths that the client names.
+    pub(crate) fn threads(&self) -> Threads {
+        self.extras.threads()
     }
 
     pub(crate) fn shared_login(&self) -> Arc<Login> {

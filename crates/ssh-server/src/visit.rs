@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::agent::{self, AgentSocket};
 use crate::application::{Application, Login};
+use crate::aside::Threads;
 use crate::channel::X11Req;
 use crate::connection::Shared;
 use crate::listen::Client;
@@ -24,6 +25,8 @@ pub(crate) struct Visit<A> {
     pub(crate) places: Places,
     /// What holds its streams' bytes.
     pub(crate) buffers: Buffers,
+    /// Its share of those for paths that it names.
+    pub(crate) threads: Threads,
     /// The socket of the forwarded agent, once there is one.
     agent: OnceCell<Arc<AgentSocket>>,
     /// One display is made at a time.
@@ -37,6 +40,7 @@ impl<A: Application> Visit<A> {
         Self {
             places: Places::new(&shared.limits),
             buffers: Buffers::default(),
+            threads: Threads::for_a_client(),
             shared,
             login: Arc::new(login),
             handle,
@@ -128,6 +132,9 @@ pub(crate) trait Extras: Send + Sync {
     /// What holds the bytes of the connection's streams.
     fn buffers(&self) -> Buffers;
 
+    /// The connection's threads for paths that its client names.
+    fn threads(&self) -> Threads;
+
     /// Whether the session may have a terminal: the connection has not too many already, or this one is it.
     fn terminal(&self) -> bool;
 }
@@ -162,6 +169,10 @@ impl<A: Application> Extras for SessionExtras<A> {
 
     fn buffers(&self) -> Buffers {
         self.visit.buffers.clone()
+    }
+
+    fn threads(&self) -> Threads {
+        self.visit.threads.clone()
     }
 
     fn terminal(&self) -> bool {

@@ -26,7 +26,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::application::Application;
-use crate::aside::{CLIENTS_PATHS, aside};
+use crate::aside::{Threads, aside};
 use crate::channel::{DirectStreamlocal, DirectTcpip, OpenFailureReason};
 use crate::lookup::lookup;
 use crate::peer::Printable;
@@ -187,7 +187,7 @@ async fn serve<A: Application>(
         Forward::Connect => wanted,
         Forward::ConnectTo(elsewhere) => elsewhere,
     };
-    let connecting = timeout(limits.forward_connect_time, connect(&target)).await;
+    let connecting = timeout(limits.forward_connect_time, connect(&target, &visit.threads)).await;
     match connecting.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into())) {
         Ok(stream) => {
             tracing::info!(%peer, %target, "forward opened");
@@ -253,7 +253,7 @@ fn hurry(stream: &TcpStream) {
     }
 }
 
-async fn connect(target: &Endpoint) -> io::Result<Stream> {
+async fn connect(target: &Endpoint, threads: &Threads) -> io::Result<Stream> {
     match target {
         Endpoint::Tcp(host, port) => {
             let addresses = lookup(host, *port).await?;
@@ -262,7 +262,7 @@ async fn connect(target: &Endpoint) -> io::Result<Stream> {
         Endpoint::Unix(path) => {
             check_socket_path(path)?;
             let path = path.clone();
-            let connected = aside(&CLIENTS_PATHS, move || connect_unix(&path)).await?;
+            let connected = aside(threads, move || connect_unix(&path)).await?;
             UnixStream::from_std(connected).map(Stream::Unix)
         }
     }

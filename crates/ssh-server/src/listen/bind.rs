@@ -13,10 +13,10 @@ use std::task::Poll;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::SocketPolicy;
-use crate::aside::{EndsAside, aside};
+use crate::aside::{EndsAside, Threads, aside};
 use crate::forward::Stream;
 use crate::tokio_driver::check_socket_path;
 
@@ -161,14 +161,11 @@ fn tcp_socket(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Listens at the Unix socket `path`, made as `policy` says by one of `threads`. Dropped, it leaves no file.
-pub(crate) async fn unix(
-    path: PathBuf,
-    policy: SocketPolicy,
-    threads: &'static Semaphore,
-) -> io::Result<Listener> {
+pub(crate) async fn unix(path: PathBuf, policy: SocketPolicy, threads: &Threads) -> io::Result<Listener> {
     check_socket_path(&path)?;
+    let ending = threads.clone();
     let made = aside(threads, move || {
-        make_unix(&path, policy).map(|(socket, file)| (socket, EndsAside::new(threads, file)))
+        make_unix(&path, policy).map(|(socket, file)| (socket, EndsAside::new(&ending, file)))
     });
     let (socket, file) = made.await?;
     let listener = UnixListener::from_std(socket)?;
@@ -265,11 +262,10 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::aside::CLIENTS_PATHS;
     use crate::tokio_driver::MAX_SOCKET_PATH_BYTES;
 
     async fn unix(path: &Path, policy: SocketPolicy) -> io::Result<Listener> {
-        super::unix(path.to_owned(), policy, &CLIENTS_PATHS).await
+        super::unix(path.to_owned(), policy, &Threads::for_a_client()).await
     }
 
     fn mode(path: &Path) -> u32 {
@@ -292,10 +288,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_nobody_asks_for_any_more_is_made_aside_and_gone_again() {
-        static ONE: Semaphore = Semaphore::const_new(1);
+        static ONE: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(1);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
-        let mut asked = Box::pin(super::unix(path.clone(), SocketPolicy::default(), &ONE));
+        let one = Threads::all_of(&ONE);
+        let mut asked = Box::pin(super::unix(path.clone(), SocketPolicy::default(), &one));
         tokio::select! {
             biased;
             _made = &mut asked => panic!("it was made on the thread of the event loop"),

@@ -16,7 +16,6 @@ use super::arrivals::{Purpose, lead};
 use super::bind::{Listener, tcp, unix};
 use super::{Bindings, Listen, ListenSocket, ListenTarget, SocketPolicy};
 use crate::application::Application;
-use crate::aside::CLIENTS_PATHS;
 use crate::channel::{ForwardedStreamlocal, ForwardedTcpip, GlobalRequest, bound_port_reply};
 use crate::lookup::lookup;
 use crate::peer::Printable;
@@ -233,7 +232,7 @@ impl<A: Application> Desk<A> {
     /// A file system that does not answer holds up nobody but who named it, and that one not for ever.
     async fn bind_unix(&self, path: PathBuf, policy: SocketPolicy) -> io::Result<Listener> {
         let limit = self.visit.shared.limits.forward_connect_time;
-        timeout(limit, unix(path, policy, &CLIENTS_PATHS))
+        timeout(limit, unix(path, policy, &self.visit.threads))
             .await
             .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
     }

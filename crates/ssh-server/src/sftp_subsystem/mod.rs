@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use self::jobs::{Desk, Finished};
 use self::order::{InOrder, Place};
 use self::schedule::{BatchId, Schedule};
+use crate::aside::Threads;
 use crate::filesystem::Filesystem;
 use crate::kex::{Quirk, Quirks};
 use crate::pump;
@@ -51,7 +52,12 @@ enum Ended {
 
 /// Serves one client over `channel` until it has sent EOF and got its answers, or has gone. The caller has accepted the
 /// subsystem request; it gets an exit status as from a program.
-pub(crate) async fn serve(channel: Channel, filesystem: Arc<dyn Filesystem>, client: Quirks) {
+pub(crate) async fn serve(
+    channel: Channel,
+    filesystem: Arc<dyn Filesystem>,
+    threads: Threads,
+    client: Quirks,
+) {
     let Parts {
         reader,
         stderr_reader,
@@ -64,7 +70,7 @@ pub(crate) async fn serve(channel: Channel, filesystem: Arc<dyn Filesystem>, cli
         draft_symlink: client.has(Quirk::DraftSymlink),
         ..Config::default()
     };
-    let mut conversation = Conversation::new(config, filesystem);
+    let mut conversation = Conversation::new(config, filesystem, threads);
     let result = tokio::select! {
         result = conversation.run(reader, &mut writer) => result,
         () = pump::discard(stderr_reader) => Ok(()),
@@ -98,6 +104,8 @@ struct Conversation {
     schedule: Schedule<(Ticket, jobs::Work)>,
     answers: InOrder<Response>,
     filesystem: Arc<dyn Filesystem>,
+    /// The connection's, for all its conversations.
+    threads: Threads,
     done: mpsc::UnboundedReceiver<Done>,
     /// Given to every batch. The queue is bounded by the requests that may be in work.
     report: mpsc::UnboundedSender<Done>,
@@ -150,7 +158,7 @@ impl Drop for Ticket {
 }
 
 impl Conversation {
-    fn new(config: Config, filesystem: Arc<dyn Filesystem>) -> Self {
+    fn new(config: Config, filesystem: Arc<dyn Filesystem>, threads: Threads) -> Self {
         let (report, done) = mpsc::unbounded_channel();
         let desk = Desk::new(config.limits.handles);
         Self {
@@ -159,6 +167,7 @@ impl Conversation {
             schedule: Schedule::default(),
             answers: InOrder::default(),
             filesystem,
+            threads,
             done,
             report,
             panicked: false,
@@ -217,7 +226,7 @@ impl Conversation {
         self.admit()?;
         while let Some((id, batch)) = self.schedule.next_batch() {
             let (filesystem, ticket) = (Arc::clone(&self.filesystem), Ticket::batch(id, &self.report));
-            tokio::task::spawn_blocking(move || {
+            self.threads.begin(move || {
                 let _ticket = ticket;
                 for (ticket, work) in batch {
                     ticket.finished(work(&*filesystem));

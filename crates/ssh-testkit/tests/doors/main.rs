@@ -11,6 +11,7 @@
 mod dead_peers;
 mod displays;
 mod farewells;
+mod file_calls;
 mod forwards;
 mod keystrokes;
 mod known_hosts;
