@@ -308,6 +308,53 @@ pub enum Error {
     Randomness(#[source] io::Error),
 }
 
+impl Error {
+    /// The server that the words of this error name: the one it was about, or the one on the way to it that failed. An
+    /// error of an SFTP call names paths, and who made the call knows the server; one about this side names none.
+    pub const fn address(&self) -> Option<&Address> {
+        match self {
+            Self::Connect { address, .. }
+            | Self::Timeout { address, .. }
+            | Self::Stream { address, .. }
+            | Self::KeyExchange { address, .. }
+            | Self::HostKey { address, .. }
+            | Self::LoginRefused { address, .. }
+            | Self::Login { address, .. }
+            | Self::ConnectionLost { address, .. }
+            | Self::OpenTimeout { address, .. }
+            | Self::Open { address, .. }
+            | Self::RequestRefused { address, .. }
+            | Self::Ping { address, .. }
+            | Self::Channel { address, .. }
+            | Self::Io { address, .. }
+            | Self::CommandFailed { address, .. }
+            | Self::Redirected { address, .. }
+            | Self::OutputTooLong { address, .. }
+            | Self::RunTimeout { address, .. }
+            | Self::ProxyCommand { address, .. }
+            | Self::Proxy { proxy: address, .. }
+            | Self::Hop { hop: address, .. }
+            | Self::BadReply { address, .. }
+            | Self::AlreadyForwarded { address, .. }
+            | Self::IncomingTaken { address } => Some(address),
+            #[cfg(all(feature = "tunnel", target_os = "linux"))]
+            Self::Tunnel { address, .. } => Some(address),
+            Self::BadAddress { .. }
+            | Self::BadUser { .. }
+            | Self::NoHome
+            | Self::Resolve { .. }
+            | Self::Credential(_)
+            | Self::Listen { .. }
+            | Self::ReconnectingClosed
+            | Self::Sftp(_)
+            | Self::Local { .. }
+            | Self::InsideRuntime
+            | Self::Runtime(_)
+            | Self::Randomness(_) => None,
+        }
+    }
+}
+
 /// The last line of a program's standard error, cut and made harmless, for the line that shows an error.
 fn last_words(output: &Output) -> String {
     const MOST: usize = 200;

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use ssh_client::sftp_protocol::Attributes;
 use ssh_client::sftp_protocol::extension::{HardLink, LSetStat};
-use ssh_client::{Client, Sftp};
+use ssh_client::{Address, Client, Sftp};
 
 use super::commands::{Command, HELP, ListFlags, TransferFlags};
 use super::listing::{Shown, lines};
@@ -24,12 +24,45 @@ pub(crate) struct Session {
     pub(crate) shows_progress: bool,
 }
 
+/// Why a command was not done: a sentence for the user, that harms no terminal where a server had a say in it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    words: String,
+    /// Whether the words begin with the host already.
+    names_host: bool,
+}
+
+impl From<String> for Problem {
+    /// About something on this side, or about a path.
+    fn from(words: String) -> Self {
+        Self {
+            words,
+            names_host: false,
+        }
+    }
+}
+
+impl Problem {
+    /// The words, with the host in them.
+    fn at(self, host: &Address) -> String {
+        if self.names_host {
+            self.words
+        } else {
+            format!("{host}: {}", self.words)
+        }
+    }
+}
+
 /// What a command's failure looks like to the user: what was done, to what, and why not.
-pub(crate) fn failed(what: &str, path: &[u8], error: &ssh_client::Error) -> String {
+pub(crate) fn failed(what: &str, path: &[u8], error: &ssh_client::Error) -> Problem {
     // The error of an SFTP call names the path itself; any other is about the connection.
-    match error {
-        ssh_client::Error::Sftp(error) => harmless(&format!("{what}: {error}")),
-        error => harmless(&format!("{what} \"{}\": {error}", harmless_name(path))),
+    let words = match error {
+        ssh_client::Error::Sftp(error) => format!("{what}: {error}"),
+        error => format!("{what} \"{}\": {error}", harmless_name(path)),
+    };
+    Problem {
+        words: harmless(&words),
+        names_host: error.address().is_some(),
     }
 }
 
@@ -42,7 +75,7 @@ impl Session {
         let directory = sftp
             .real_path(".")
             .await
-            .map_err(|error| failed("Need cwd", b".", &error))?;
+            .map_err(|error| failed("Need cwd", b".", &error).at(client.address()))?;
         Ok(Self {
             client,
             sftp,
@@ -88,17 +121,13 @@ impl Session {
     /// A sentence for the user: the step, what it was done to, and, where the connection is lost in it, the host.
     pub(crate) async fn run(&mut self, command: Command) -> Result<(), String> {
         let done = self.follow(command).await;
-        done.map_err(|problem| {
-            let host = self.client.address().to_string();
-            if self.is_over() && !problem.contains(&host) {
-                format!("{host}: {problem}")
-            } else {
-                problem
-            }
+        done.map_err(|problem| match self.is_over() {
+            true => problem.at(self.client.address()),
+            false => problem.words,
         })
     }
 
-    async fn follow(&mut self, command: Command) -> Result<(), String> {
+    async fn follow(&mut self, command: Command) -> Result<(), Problem> {
         match command {
             Command::Get {
                 sources,
@@ -125,7 +154,7 @@ impl Session {
     }
 
     /// The commands that change something on the other side.
-    async fn run_change(&mut self, command: Command) -> Result<(), String> {
+    async fn run_change(&mut self, command: Command) -> Result<(), Problem> {
         match command {
             Command::MakeDirectory(path) => {
                 let path = self.remote(&path);
@@ -174,7 +203,7 @@ impl Session {
     }
 
     /// The commands that need no server.
-    async fn run_local(&mut self, command: Command) -> Result<(), String> {
+    async fn run_local(&mut self, command: Command) -> Result<(), Problem> {
         match command {
             Command::LocalChangeDirectory(path) => {
                 let path = path
@@ -182,7 +211,8 @@ impl Session {
                     .or_else(|| std::env::var("HOME").ok())
                     .unwrap_or_default();
                 std::env::set_current_dir(&path)
-                    .map_err(|error| format!("Couldn't change local directory to \"{path}\": {error}"))
+                    .map_err(|error| format!("Couldn't change local directory to \"{path}\": {error}"))?;
+                Ok(())
             }
             Command::LocalWorkingDirectory => {
                 let directory =
@@ -190,11 +220,14 @@ impl Session {
                 say(&format!("Local working directory: {}", directory.display()));
                 Ok(())
             }
-            Command::LocalMakeDirectory(path) => std::fs::create_dir(&path.text)
-                .map_err(|error| format!("Couldn't create local directory \"{}\": {error}", path.text)),
+            Command::LocalMakeDirectory(path) => {
+                std::fs::create_dir(&path.text)
+                    .map_err(|error| format!("Couldn't create local directory \"{}\": {error}", path.text))?;
+                Ok(())
+            }
             Command::LocalList(words) => {
                 let words: Vec<_> = words.into_iter().map(|word| word.text).collect();
-                shell_out(std::process::Command::new("ls").args(words)).await
+                Ok(shell_out(std::process::Command::new("ls").args(words)).await?)
             }
             Command::Shell(line) => {
                 let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
@@ -202,7 +235,7 @@ impl Session {
                 if !line.is_empty() {
                     command.arg("-c").arg(line);
                 }
-                shell_out(&mut command).await
+                Ok(shell_out(&mut command).await?)
             }
             Command::Progress => {
                 self.shows_progress = !self.shows_progress;
@@ -224,7 +257,7 @@ impl Session {
         }
     }
 
-    async fn change_directory(&mut self, path: Option<&Word>) -> Result<(), String> {
+    async fn change_directory(&mut self, path: Option<&Word>) -> Result<(), Problem> {
         let wanted = match path {
             Some(word) => self.remote(word),
             None => b".".to_vec(),
@@ -243,13 +276,14 @@ impl Session {
             return Err(format!(
                 "Can't change directory: \"{}\" is not a directory",
                 harmless_name(&real)
-            ));
+            )
+            .into());
         }
         self.directory = real;
         Ok(())
     }
 
-    async fn remove(&self, word: &Word) -> Result<(), String> {
+    async fn remove(&self, word: &Word) -> Result<(), Problem> {
         for found in matching(&self.sftp, &self.directory, word).await? {
             if word.is_pattern {
                 say(&format!("Removing {}", harmless_name(&found.path)));
@@ -262,7 +296,7 @@ impl Session {
         Ok(())
     }
 
-    async fn link(&self, existing: &Word, new: &Word, symbolic: bool) -> Result<(), String> {
+    async fn link(&self, existing: &Word, new: &Word, symbolic: bool) -> Result<(), Problem> {
         let new = self.remote(new);
         let made = if symbolic {
             // What a symbolic link says is kept as it was written.
@@ -282,7 +316,7 @@ impl Session {
         word: &Word,
         wanted: impl Fn(&Attributes) -> Attributes,
         links: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), Problem> {
         for found in matching(&self.sftp, &self.directory, word).await? {
             let fail = |error: ssh_client::Error| failed("remote setstat", &found.path, &error);
             let now = self.sftp.stat(&found.path).await.map_err(fail)?;
@@ -303,7 +337,7 @@ impl Session {
         Ok(())
     }
 
-    async fn stat(&self, word: &Word, follow: bool) -> Result<(), String> {
+    async fn stat(&self, word: &Word, follow: bool) -> Result<(), Problem> {
         let path = self.remote(word);
         let asked = if follow {
             self.sftp.stat(&path).await
@@ -326,7 +360,7 @@ impl Session {
         Ok(())
     }
 
-    async fn list(&self, word: Option<&Word>, flags: ListFlags) -> Result<(), String> {
+    async fn list(&self, word: Option<&Word>, flags: ListFlags) -> Result<(), Problem> {
         let Some(word) = word else {
             return self.list_folder(&self.directory, flags).await;
         };
@@ -363,7 +397,7 @@ impl Session {
         Ok(())
     }
 
-    async fn list_folder(&self, path: &[u8], flags: ListFlags) -> Result<(), String> {
+    async fn list_folder(&self, path: &[u8], flags: ListFlags) -> Result<(), Problem> {
         let names = self
             .sftp
             .read_dir(path)
@@ -415,5 +449,52 @@ async fn shell_out(command: &mut std::process::Command) -> Result<(), String> {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("Shell exited with {status}")),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ssh_client::Error;
+    use ssh_client::sftp::{SftpError, SftpFault};
+
+    use super::*;
+
+    fn sftp_error(remote: &str) -> Error {
+        Error::Sftp(SftpError {
+            operation: "get",
+            remote: remote.to_owned(),
+            local: None,
+            source: SftpFault::NotAFile,
+        })
+    }
+
+    #[test]
+    fn the_host_is_named_once_whatever_the_path_is_called() {
+        let host = Address {
+            host: "host.example".to_owned(),
+            port: 22,
+        };
+        let check = |problem: Problem, expected: &str| assert_eq!(problem.at(&host), expected);
+        check(
+            failed("download", b"/a", &sftp_error("/a")),
+            "host.example:22: download: get /a: not a regular file",
+        );
+        // A path with the host's name in it says nothing about where the connection went.
+        check(
+            failed("download", b"/x", &sftp_error("/backup/host.example:22/x")),
+            "host.example:22: download: get /backup/host.example:22/x: not a regular file",
+        );
+        check(
+            "host.example:22: a symbolic link".to_owned().into(),
+            "host.example:22: host.example:22: a symbolic link",
+        );
+        let refused = Error::RequestRefused {
+            address: host.clone(),
+            request: "subsystem sftp".to_owned(),
+        };
+        check(
+            failed("download", b"/a", &refused),
+            "download \"/a\": host.example:22: the server refused subsystem sftp",
+        );
     }
 }

@@ -15,11 +15,11 @@ use ssh_client::sftp_protocol::OpenFlags;
 
 use super::commands::TransferFlags;
 use super::remote::{MAX_DEPTH, check_name, file_name, join, matching};
-use super::session::{Session, failed};
+use super::session::{Problem, Session, failed};
 use super::words::Word;
 use crate::terminal::{harmless_name, say};
 
-type Walk<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
+type Walk<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + 'a>>;
 
 impl Session {
     /// Fetches what `sources` matches into `target`, or into the local working directory.
@@ -28,7 +28,7 @@ impl Session {
         sources: &Word,
         target: Option<&Word>,
         flags: TransferFlags,
-    ) -> Result<(), String> {
+    ) -> Result<(), Problem> {
         let flags = self.with_always(flags);
         let found = matching(&self.sftp, &self.directory, sources).await?;
         let target = target.map(|word| PathBuf::from(&word.text));
@@ -37,7 +37,8 @@ impl Session {
             return Err(format!(
                 "\"{}\" is not a local directory",
                 target.unwrap_or_default().display()
-            ));
+            )
+            .into());
         }
         for each in found {
             let name = file_name(&each.path);
@@ -55,10 +56,9 @@ impl Session {
                 .map_err(|error| failed("stat remote", &each.path, &error))?;
             if stat.is_directory() {
                 if !flags.recursive {
-                    return Err(format!(
-                        "download \"{}\": not a regular file",
-                        harmless_name(&each.path)
-                    ));
+                    return Err(
+                        format!("download \"{}\": not a regular file", harmless_name(&each.path)).into(),
+                    );
                 }
                 say(&format!("Retrieving {}", harmless_name(&each.path)));
                 self.get_folder(each.path, local, flags, stat, 0).await?;
@@ -75,7 +75,7 @@ impl Session {
         local: &Path,
         flags: TransferFlags,
         stat: &Attributes,
-    ) -> Result<(), String> {
+    ) -> Result<(), Problem> {
         say(&format!(
             "Fetching {} to {}",
             harmless_name(remote),
@@ -88,7 +88,7 @@ impl Session {
             .await;
         finish(&bar, done.map(|_| ()), "download", remote)?;
         if flags.preserve {
-            keep_local(local, stat)
+            Ok(keep_local(local, stat)?)
         } else {
             Ok(())
         }
@@ -107,11 +107,12 @@ impl Session {
                 return Err(format!(
                     "\"{}\" lies deeper than {MAX_DEPTH} folders",
                     harmless_name(&remote)
-                ));
+                )
+                .into());
             }
             match std::fs::create_dir(&local) {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && local.is_dir() => {}
-                Err(error) => return Err(format!("mkdir {}: {error}", local.display())),
+                Err(error) => return Err(format!("mkdir {}: {error}", local.display()).into()),
                 Ok(()) => {}
             }
             let names = self
@@ -130,7 +131,7 @@ impl Session {
                 );
                 // A link that stands here already could lead anywhere: nothing is written through it.
                 if to.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
-                    return Err(format!("{}: a symbolic link stands in the way", to.display()));
+                    return Err(format!("{}: a symbolic link stands in the way", to.display()).into());
                 }
                 let stat = self
                     .sftp
@@ -145,7 +146,7 @@ impl Session {
                 }
             }
             if flags.preserve {
-                keep_local(&local, &stat)
+                Ok(keep_local(&local, &stat)?)
             } else {
                 Ok(())
             }
@@ -158,7 +159,7 @@ impl Session {
         sources: &Word,
         target: Option<&Word>,
         flags: TransferFlags,
-    ) -> Result<(), String> {
+    ) -> Result<(), Problem> {
         let flags = self.with_always(flags);
         let found = local_matches(sources)?;
         let target = target.map(|word| self.remote(word));
@@ -170,7 +171,7 @@ impl Session {
             && !into_folder
             && let Some(target) = &target
         {
-            return Err(format!("\"{}\" is not a remote directory", harmless_name(target)));
+            return Err(format!("\"{}\" is not a remote directory", harmless_name(target)).into());
         }
         for local in found {
             let name = local.file_name().map(OsStr::as_bytes).unwrap_or_default();
@@ -182,7 +183,7 @@ impl Session {
                 std::fs::metadata(&local).map_err(|error| format!("stat {}: {error}", local.display()))?;
             if kind.is_dir() {
                 if !flags.recursive {
-                    return Err(format!("local \"{}\" is not a regular file", local.display()));
+                    return Err(format!("local \"{}\" is not a regular file", local.display()).into());
                 }
                 say(&format!("Entering {}", local.display()));
                 self.put_folder(local, remote, flags, 0).await?;
@@ -199,7 +200,7 @@ impl Session {
         remote: &[u8],
         flags: TransferFlags,
         size: u64,
-    ) -> Result<(), String> {
+    ) -> Result<(), Problem> {
         say(&format!(
             "Uploading {} to {}",
             harmless_name(local.as_os_str().as_bytes()),
@@ -224,10 +225,7 @@ impl Session {
     fn put_folder(&self, local: PathBuf, remote: Vec<u8>, flags: TransferFlags, depth: usize) -> Walk<'_> {
         Box::pin(async move {
             if depth > MAX_DEPTH {
-                return Err(format!(
-                    "\"{}\" lies deeper than {MAX_DEPTH} folders",
-                    local.display()
-                ));
+                return Err(format!("\"{}\" lies deeper than {MAX_DEPTH} folders", local.display()).into());
             }
             if let Err(error) = self.sftp.mkdir(&remote).await
                 && !self
@@ -258,7 +256,7 @@ impl Session {
     }
 
     /// Gives a remote file the times and permissions of the local one.
-    async fn keep_remote(&self, local: &Path, remote: &[u8]) -> Result<(), String> {
+    async fn keep_remote(&self, local: &Path, remote: &[u8]) -> Result<(), Problem> {
         let found = std::fs::metadata(local).map_err(|error| format!("stat {}: {error}", local.display()))?;
         let seconds = |time: i64| u32::try_from(time.max(0)).unwrap_or(u32::MAX);
         let attributes = Attributes {
@@ -271,7 +269,7 @@ impl Session {
     }
 
     /// Has the server write the file to its disk.
-    async fn sync(&self, remote: &[u8]) -> Result<(), String> {
+    async fn sync(&self, remote: &[u8]) -> Result<(), Problem> {
         let fail = |error: Error| failed("fsync", remote, &error);
         let file = self
             .sftp
@@ -303,7 +301,7 @@ impl Session {
     }
 }
 
-fn finish(bar: &ProgressBar, done: Result<(), Error>, what: &str, path: &[u8]) -> Result<(), String> {
+fn finish(bar: &ProgressBar, done: Result<(), Error>, what: &str, path: &[u8]) -> Result<(), Problem> {
     match done {
         Ok(()) => {
             bar.finish();
