@@ -225,11 +225,13 @@ fn configuration(keys: &Keys, port: u16, more: &str) -> String {
     format!(
         "{more}\nListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
          UsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-         MaxStartups 200:30:400\nMaxSessions 1000\nSubsystem sftp internal-sftp\nLogLevel ERROR\nSetEnv HOME={}\n",
+         MaxStartups 200:30:400\nMaxSessions 1000\nSubsystem sftp internal-sftp\nLogLevel ERROR\nSetEnv HOME={}\n\
+         AddressFamily inet\n",
         file("host"),
         file("authorized_keys"),
         // What the account's own shell would do and say when it starts is not for tests.
         keys.folder().display(),
+        // A port that it chooses for both families may be somebody else's in one of them, and it says nothing.
     )
 }
 
