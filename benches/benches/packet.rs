@@ -10,44 +10,18 @@ use poly1305::Poly1305;
 use poly1305::universal_hash::KeyInit;
 use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hmac;
-use ssh_benches::PAYLOAD_SIZES;
-use ssh_client::wire::protection::{DirectionKeys, opening, sealing};
-use ssh_client::wire::{Cipher, Mac, Opener, Sealer, cipher, mac};
+use ssh_benches::{PAYLOAD_SIZES, packets};
+use ssh_client::wire::cipher;
 
 /// Packets in one measured batch of openings, so that filling the read buffer is not what is measured.
 const BATCH: usize = 8;
-
-fn mac_of(cipher: &Cipher) -> Option<&'static Mac> {
-    cipher
-        .needs_mac()
-        .then(|| mac::find("hmac-sha2-256-etm@openssh.com").expect("it is registered"))
-}
-
-fn with_keys<T>(cipher: &'static Cipher, make: impl FnOnce(&DirectionKeys<'_>) -> T) -> T {
-    let mac = mac_of(cipher);
-    let (key, iv) = (vec![1; cipher.key_bytes], vec![2; cipher.iv_bytes]);
-    let mac_key = vec![3; mac.map_or(0, |mac| mac.key_bytes)];
-    make(&DirectionKeys {
-        cipher,
-        mac,
-        key: &key,
-        iv: &iv,
-        mac_key: &mac_key,
-    })
-}
-
-fn sealer(cipher: &'static Cipher) -> Sealer {
-    let mut sealer = Sealer::new([9; 32]);
-    sealer.set_protection(with_keys(cipher, |keys| sealing(keys).expect("keys")), true);
-    sealer
-}
 
 fn seal(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("packet_seal");
     for &cipher in cipher::ALL {
         for size in PAYLOAD_SIZES {
             let payload = vec![94; size];
-            let mut sealer = sealer(cipher);
+            let mut sealer = packets::sealer(cipher);
             group.throughput(Throughput::Bytes(size as u64));
             group.bench_with_input(
                 BenchmarkId::new(cipher.name, size),
@@ -72,10 +46,8 @@ fn open(criterion: &mut Criterion) {
         for size in PAYLOAD_SIZES {
             group.throughput(Throughput::Bytes((BATCH * size) as u64));
             group.bench_function(BenchmarkId::new(cipher.name, size), |bencher| {
-                let mut sealer = sealer(cipher);
-                let opener = RefCell::new(Opener::new());
-                let keys = with_keys(cipher, |keys| opening(keys).expect("keys"));
-                opener.borrow_mut().set_protection(keys, true);
+                let mut sealer = packets::sealer(cipher);
+                let opener = RefCell::new(packets::opener(cipher));
                 let payload = vec![94; size];
                 // Setting up a batch is not measured, but every batch must follow the one before it in sequence. It
                 // lies in the read buffer as a socket's bytes do, which nobody copies there.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod memory_pair;
+pub mod packets;
 
 /// Payload sizes that packets are measured at: a keystroke, a small message, the usual data packet, a large one.
 pub const PAYLOAD_SIZES: [usize; 4] = [64, 1024, 32 * 1024, 64 * 1024];
