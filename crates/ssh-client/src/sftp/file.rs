@@ -255,6 +255,8 @@ impl File {
 /// holds is bounded by the same. Data is as old as its request: what others write behind the reader's place, and what
 /// [`write_at`](File::write_at) does, may be seen only after [`set_position`](File::set_position).
 ///
+/// [`Window::reach`]: crate::sftp_protocol::client::transfer::Window::reach
+///
 /// At the end nothing is read, and reading again asks again, for what the file has grown by. An error comes behind all
 /// data before its place, and reading again asks again, too.
 impl AsyncRead for File {
