@@ -5,13 +5,15 @@
 
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
+mod common;
+
 use std::error::Error;
 
 use ssh_server::filesystem::Local;
 use ssh_server::keys::{PrivateKey, PublicKey};
 use ssh_server::{
     Account, Application, AuthorizedKeysFiles, Candidate, Decision, Destination, Forward, GatewayPorts,
-    Listen, ListenTarget, Login, Programs, Server, Services, Session, Target,
+    Listen, ListenTarget, Login, Server, Services, Session, Target,
 };
 
 struct LoginServer {
@@ -55,12 +57,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: login_server address:port host_key_file authorized_keys_file".into());
     };
     let host_key = PrivateKey::from_openssh(&std::fs::read(host_key)?, None)?;
-    let account = Account::current()?;
+    let programs = common::programs()?;
+    let account = programs.account().clone();
     let application = LoginServer {
         keys: AuthorizedKeysFiles::new([keys]),
-        services: Services::new()
-            .sftp(Local::new(&account.home))
-            .programs(Programs::new(account.clone())),
+        services: Services::new().sftp(Local::new(&account.home)).programs(programs),
         account,
         forwards: "127.0.0.1:*".parse()?,
     };

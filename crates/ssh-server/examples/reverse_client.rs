@@ -10,7 +10,7 @@ mod common;
 use std::error::Error;
 
 use ssh_server::keys::PublicKey;
-use ssh_server::{Account, Application, Candidate, Decision, Peer, Programs, Server, Services, Session};
+use ssh_server::{Application, Candidate, Decision, Peer, Server, Services, Session};
 use tokio::net::TcpStream;
 
 struct ReverseClient {
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (start, []) = common::arguments([])?;
     let application = ReverseClient {
         friends: start.friends,
-        services: Services::new().programs(Programs::new(Account::current()?)),
+        services: Services::new().programs(common::programs()?),
     };
     let server = Server::builder().host_key(start.host_key).build(application)?;
     let stream = TcpStream::connect(&start.address).await?;

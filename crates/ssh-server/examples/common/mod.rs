@@ -8,7 +8,7 @@ use std::error::Error;
 
 use ssh_server::keys::authorized_keys::AuthorizedKeys;
 use ssh_server::keys::{PrivateKey, PublicKey};
-use ssh_server::{Application, Decision, Permissions, Server};
+use ssh_server::{Account, Application, Decision, Permissions, Programs, Server};
 
 /// What an example is started with.
 pub(crate) struct Start {
@@ -45,6 +45,16 @@ pub(crate) fn arguments<const WORDS: usize>(
         friends: Friends(AuthorizedKeys::parse(&std::fs::read(keys)?)),
     };
     Ok((start, own.try_into().map_err(|_| usage(&names))?))
+}
+
+/// Runs programs for whoever started the example. What their shell reads when it starts, it reads in the home of this
+/// process's environment: whoever wants to do without names another.
+pub(crate) fn programs() -> Result<Programs, Box<dyn Error>> {
+    let programs = Programs::new(Account::current()?);
+    Ok(match std::env::var_os("HOME") {
+        Some(home) => programs.variable("HOME", home),
+        None => programs,
+    })
 }
 
 /// Listens, says where, and serves for ever.
