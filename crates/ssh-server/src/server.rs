@@ -29,6 +29,7 @@ use crate::keys::certificate::CertificateKind;
 use crate::keys::{Certificate, CertificateError, CertifiedSigner, Signer};
 use crate::limits::{Doorkeeper, Limits};
 use crate::peer::Peer;
+use crate::tokio_driver::Accepting;
 
 /// A server with its keys, its policies and its application. Clones are the same server: they count together what
 /// [`Limits`] limits.
@@ -304,22 +305,10 @@ struct Reception<A> {
 impl<A: Application> Reception<A> {
     async fn run(mut self, listener: TcpListener) {
         let mut stage = self.stage.clone();
-        let mut pause = SHORTEST_PAUSE;
+        let mut accepting = Accepting::new("the server's");
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, remote)) => {
-                        pause = SHORTEST_PAUSE;
-                        self.receive(stream, remote);
-                    }
-                    Err(error) => {
-                        // Out of descriptors, as a rule. The waiting connection stays in the queue, so trying again at
-                        // once would only burn time that those who are inside need.
-                        tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(pause).await;
-                        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-                    }
-                },
+                (stream, remote) = accepting.next(|cx| listener.poll_accept(cx)) => self.receive(stream, remote),
                 Some(_ended) = self.tasks.join_next() => {}
                 () = leaves(&mut stage, Stage::Open) => break,
             }
@@ -457,9 +446,6 @@ impl fmt::Debug for Builder {
 /// Connections the system keeps until they are accepted. With the usual 128, a storm of a few hundred makes honest
 /// clients wait for seconds until their SYN is sent again.
 const BACKLOG: u32 = 4096;
-/// How long the door stays shut after an accept that failed, first and at most.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accepting;
 mod blocks;
 mod channel_handle;
 mod datagrams;
@@ -41,6 +42,7 @@ pub mod terminal;
 #[cfg(all(feature = "tunnel", target_os = "linux"))]
 pub mod tunnel;
 
+pub use accepting::Accepting;
 pub use channel_handle::{
     Channel, ChannelControl, ChannelReader, ChannelWatch, ChannelWriter, IncomingRequest, Parts, PendingReply,
 };

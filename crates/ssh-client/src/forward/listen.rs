@@ -7,8 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::task::Poll;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs, UnixListener, UnixStream};
 
@@ -17,14 +16,11 @@ use crate::channel::GlobalRequest;
 use crate::client::Client;
 use crate::error::Error;
 use crate::incoming::Guest;
-use crate::tokio_driver::{IncomingOpen, check_socket_path, system_rng};
+use crate::tokio_driver::{Accepting, IncomingOpen, check_socket_path, system_rng};
 
 /// The permissions a Unix socket is made without, unless [`SocketFile::mask`] says otherwise: what is left is for the
 /// user only (`StreamLocalBindMask` of `ssh_config(5)`).
 pub const DEFAULT_SOCKET_MASK: u32 = 0o177;
-
-/// How long accepting rests after a failure: out of file descriptors, as a rule.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a forward is to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -326,23 +322,20 @@ impl Source {
     }
 
     /// The next connection; `None` if nothing will come any more. May be dropped at any point.
-    pub(super) async fn next(&mut self) -> Option<Arrived> {
-        loop {
-            let accepted = match self {
-                Self::Tcp(listeners) => listeners
-                    .accept()
-                    .await
-                    .map(|(stream, from)| Arrived::Tcp(stream, from)),
-                Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Arrived::Unix(stream)),
-                Self::Server(guest, _) => return guest.next().await.map(Arrived::Channel),
-            };
-            match accepted {
-                Ok(arrived) => return Some(arrived),
-                Err(error) => {
-                    tracing::warn!(%error, "accepting failed");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+    pub(super) async fn next(&mut self, accepting: &mut Accepting) -> Option<Arrived> {
+        match self {
+            Self::Tcp(listeners) => {
+                let (stream, from) = accepting.next(|cx| listeners.poll_accept(cx)).await;
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "small packets may be late");
                 }
+                Some(Arrived::Tcp(stream, from))
             }
+            Self::Unix(listener, _) => {
+                let (stream, _) = accepting.next(|cx| listener.poll_accept(cx)).await;
+                Some(Arrived::Unix(stream))
+            }
+            Self::Server(guest, _) => guest.next().await.map(Arrived::Channel),
         }
     }
 
@@ -378,30 +371,26 @@ pub(super) struct Listeners {
 
 impl Listeners {
     /// The next connection to any of them.
-    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, from) = std::future::poll_fn(|cx| {
-            for turn in 0..self.all.len() {
-                let place = self.next.saturating_add(turn) % self.all.len();
-                let Some(listener) = self.all.get(place) else {
-                    continue;
-                };
-                if let Poll::Ready(accepted) = listener.poll_accept(cx) {
-                    self.next = place.saturating_add(1);
-                    return Poll::Ready(accepted);
-                }
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        for turn in 0..self.all.len() {
+            let place = self.next.saturating_add(turn) % self.all.len();
+            let Some(listener) = self.all.get(place) else {
+                continue;
+            };
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                self.next = place.saturating_add(1);
+                return Poll::Ready(accepted);
             }
-            Poll::Pending
-        })
-        .await?;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "small packets may be late");
         }
-        Ok((stream, from))
+        Poll::Pending
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
     use crate::tokio_driver::MAX_SOCKET_PATH_BYTES;
 
@@ -423,11 +412,48 @@ mod tests {
         let mut listeners = Listeners { all, next: 0 };
         let mut served = Vec::new();
         while served.len() < crowd.len() {
-            let (stream, _from) = listeners.accept().await.unwrap();
+            let (stream, _from) = poll_fn(|cx| listeners.poll_accept(cx)).await.unwrap();
             let at = stream.local_addr().unwrap();
             served.push(places.iter().position(|place| *place == at).unwrap());
         }
         assert_eq!(served, [0, 1, 2, 0, 1, 0, 0, 0, 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_that_the_system_gives_nothing_says_so_once() {
+        let (mut source, _) = Source::resolved("test", "127.0.0.1:0").await.unwrap();
+        let Source::Tcp(listeners) = &source else {
+            panic!("not of this side")
+        };
+        // From here on, every accept fails.
+        rustix::net::shutdown(&listeners.all[0], rustix::net::Shutdown::Both).unwrap();
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+        let _here = tracing::subscriber::set_default(subscriber.finish());
+        let mut accepting = Accepting::new("a forward's");
+        // In pieces, as a forward asks whose connections come to their end meanwhile.
+        for _ in 0..100 {
+            let next = source.next(&mut accepting);
+            let none = tokio::time::timeout(std::time::Duration::from_secs(1), next).await;
+            assert!(none.is_err());
+        }
+        let told = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(told.matches("cannot accept").count(), 1, "{told}");
+    }
+
+    /// What is traced.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     #[tokio::test]

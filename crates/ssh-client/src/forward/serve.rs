@@ -23,7 +23,7 @@ use crate::channel::{ChannelType, OpenFailureReason};
 use crate::client::Client;
 use crate::connect::{self, LocalEnd};
 use crate::error::Error;
-use crate::tokio_driver::{Channel, IncomingOpen, relay};
+use crate::tokio_driver::{Accepting, Channel, IncomingOpen, relay};
 
 /// What the task of a forward has.
 pub(super) struct Serving {
@@ -70,12 +70,13 @@ impl Serving {
         let mut lost = std::pin::pin!(client.closed());
         let places = client.shares().connections(self.plan.most);
         let opening = client.shares().opening();
+        let mut accepting = Accepting::new("a forward's");
         loop {
             tokio::select! {
                 end = ordered(&mut self.orders) => return end,
                 _why = &mut lost => return End::Lost,
                 Some(_done) = connections.join_next() => {}
-                arrived = next(source, &places) => match arrived {
+                arrived = next(source, &mut accepting, &places) => match arrived {
                     Some((Some(place), arrived)) => {
                         let connection = Connection {
                             client: client.clone(),
@@ -128,12 +129,16 @@ async fn ordered(orders: &mut watch::Receiver<Order>) -> End {
 }
 
 /// The next connection and its place. A listener is not asked before there is one; what the server opens cannot wait.
-async fn next(source: &mut Source, places: &Arc<Share>) -> Option<(Option<Place>, Arrived)> {
+async fn next(
+    source: &mut Source,
+    accepting: &mut Accepting,
+    places: &Arc<Share>,
+) -> Option<(Option<Place>, Arrived)> {
     if source.can_wait() {
         let place = places.take().await;
-        return Some((Some(place), source.next().await?));
+        return Some((Some(place), source.next(accepting).await?));
     }
-    let arrived = source.next().await?;
+    let arrived = source.next(accepting).await?;
     Some((places.try_take(), arrived))
 }
 

@@ -1,7 +1,5 @@
 //! What connects to a socket of the server becomes a channel that the server opens to the client.
 
-use std::time::Duration;
-
 use tokio::task::JoinSet;
 
 use super::bind::{Arrival, Listener};
@@ -10,7 +8,7 @@ use crate::forward::Stream;
 use crate::places::{Place, Places};
 use crate::pump::Buffers;
 use crate::timeouts::ChannelTimeouts;
-use crate::tokio_driver::Handle;
+use crate::tokio_driver::{Accepting, Handle};
 
 /// The way to the client, and how much may go along it.
 #[derive(Clone)]
@@ -42,28 +40,22 @@ pub(crate) async fn lead(
     over: impl Future<Output = ()>,
 ) {
     let mut tasks = JoinSet::new();
+    let mut accepting = Accepting::new("a client's");
     let mut over = std::pin::pin!(over);
     loop {
         tokio::select! {
-            arrived = listener.accept() => match arrived {
-                Ok(arrival) => {
-                    while tasks.try_join_next().is_some() {}
-                    // More than may be: whoever connected finds the door closed.
-                    let Some(place) = client.places.take_for_listener(tasks.len()) else { continue };
-                    if purpose.own_user_only && !is_own(&arrival.stream) {
-                        tracing::warn!("another user's program connected to a user's socket, and was turned away");
-                        continue;
-                    }
-                    let channel = (purpose.channel)(&arrival);
-                    tasks.spawn(pass_on(arrival, channel, purpose.timeout, place, client.clone()));
-                    if purpose.single {
-                        break;
-                    }
+            arrival = accepting.next(|cx| listener.poll_accept(cx)) => {
+                while tasks.try_join_next().is_some() {}
+                // More than may be: whoever connected finds the door closed.
+                let Some(place) = client.places.take_for_listener(tasks.len()) else { continue };
+                if purpose.own_user_only && !is_own(&arrival.stream) {
+                    tracing::warn!("another user's program connected to a user's socket, and was turned away");
+                    continue;
                 }
-                Err(error) => {
-                    // Out of descriptors, as a rule: the connection waits, and so does this.
-                    tracing::warn!(%error, "cannot accept a connection for a client");
-                    tokio::time::sleep(PAUSE).await;
+                let channel = (purpose.channel)(&arrival);
+                tasks.spawn(pass_on(arrival, channel, purpose.timeout, place, client.clone()));
+                if purpose.single {
+                    break;
                 }
             },
             Some(_ended) = tasks.join_next() => {}
@@ -95,6 +87,3 @@ fn is_own(stream: &Stream) -> bool {
         Stream::Tcp(_) => false,
     }
 }
-
-/// How long no connection is accepted after one could not be.
-const PAUSE: Duration = Duration::from_millis(50);

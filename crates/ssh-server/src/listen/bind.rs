@@ -1,14 +1,13 @@
 //! Sockets that listen: TCP on one or two addresses with one port, and files.
 
 use std::fs;
-use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
@@ -72,27 +71,24 @@ impl Listener {
     }
 
     /// The next connection at any of the sockets.
-    pub(crate) async fn accept(&self) -> io::Result<Arrival> {
-        poll_fn(|cx| {
-            let first = self.next.load(Ordering::Relaxed);
-            for turn in 0..self.sockets.len() {
-                let place = first.saturating_add(turn) % self.sockets.len();
-                let Some(socket) = self.sockets.get(place) else {
-                    continue;
-                };
-                if let Poll::Ready(arrival) = socket.poll_accept(cx) {
-                    self.next.store(place.saturating_add(1), Ordering::Relaxed);
-                    return Poll::Ready(arrival);
-                }
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
+        let first = self.next.load(Ordering::Relaxed);
+        for turn in 0..self.sockets.len() {
+            let place = first.saturating_add(turn) % self.sockets.len();
+            let Some(socket) = self.sockets.get(place) else {
+                continue;
+            };
+            if let Poll::Ready(arrival) = socket.poll_accept(cx) {
+                self.next.store(place.saturating_add(1), Ordering::Relaxed);
+                return Poll::Ready(arrival);
             }
-            Poll::Pending
-        })
-        .await
+        }
+        Poll::Pending
     }
 }
 
 impl Socket {
-    fn poll_accept(&self, cx: &mut std::task::Context<'_>) -> Poll<io::Result<Arrival>> {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arrival>> {
         match self {
             Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, from)| Arrival {
                 stream: Stream::Tcp(stream),
@@ -259,6 +255,7 @@ const PORT_TRIES: u32 = 16;
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -375,7 +372,7 @@ mod tests {
         let listener = Listener::new(sockets);
         let mut served = Vec::new();
         while served.len() < crowd.len() {
-            let Stream::Tcp(stream) = listener.accept().await.unwrap().stream else {
+            let Stream::Tcp(stream) = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap().stream else {
                 panic!()
             };
             let at = stream.local_addr().unwrap();
