@@ -1,10 +1,9 @@
 //! `curve25519-sha256` (RFC 8731), also under the name it had before there was an RFC.
 
-use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use super::ecdh::{self, KeyPair};
-use super::{Method, MethodError, NewClient};
+use super::{Method, MethodError, NewClient, x25519};
 use crate::exchange_hash::Hash;
 use crate::wire::Tier;
 use crate::wire::rand_core::CryptoRng;
@@ -31,38 +30,35 @@ pub static CURVE25519_SHA256_LIBSSH: Method = Method {
 
 /// An X25519 key pair for one exchange.
 pub(super) struct X25519 {
-    secret: StaticSecret,
-    public: PublicKey,
+    secret: Zeroizing<x25519::Bytes>,
+    point: x25519::Bytes,
 }
 
 impl KeyPair for X25519 {
-    const SHARE_BYTES: usize = 32;
+    const SHARE_BYTES: usize = x25519::BYTES;
 
     fn generate(rng: &mut dyn CryptoRng) -> Self {
-        let mut seed = Zeroizing::new([0; Self::SHARE_BYTES]);
-        rng.fill_bytes(&mut *seed);
-        let secret = StaticSecret::from(*seed);
-        let public = PublicKey::from(&secret);
-        Self { secret, public }
+        let mut secret = Zeroizing::new([0; x25519::BYTES]);
+        rng.fill_bytes(&mut *secret);
+        let point = x25519::point(&secret);
+        Self { secret, point }
     }
 
     fn share(&self) -> &[u8] {
-        self.public.as_bytes()
+        &self.point
     }
 
     /// RFC 8731 §3: a share of another length and an all-zero result end the exchange; the latter is what the points of
     /// low order give, with which a peer could fix the secret.
     fn agree(self, theirs: &[u8]) -> Result<Zeroizing<Vec<u8>>, MethodError> {
-        let theirs: [u8; Self::SHARE_BYTES] = theirs.try_into().map_err(|_| MethodError::ShareLength {
+        let theirs = theirs.try_into().map_err(|_| MethodError::ShareLength {
             what: "X25519 share",
             expected: Self::SHARE_BYTES,
             found: theirs.len(),
         })?;
-        let shared = self.secret.diffie_hellman(&PublicKey::from(theirs));
-        if shared.was_contributory() {
-            Ok(Zeroizing::new(shared.as_bytes().to_vec()))
-        } else {
-            Err(MethodError::ShareValue("an X25519 point of low order"))
+        match x25519::agree(&self.secret, theirs) {
+            Some(shared) => Ok(Zeroizing::new(shared.to_vec())),
+            None => Err(MethodError::ShareValue("an X25519 point of low order")),
         }
     }
 }

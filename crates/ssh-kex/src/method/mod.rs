@@ -28,6 +28,7 @@ mod modp;
 mod safe_prime;
 pub mod sntrup761_x25519;
 mod tested_primes;
+mod x25519;
 
 use std::fmt;
 use std::sync::Arc;
