@@ -12,6 +12,7 @@
 //!  sleep: stream readable · stream writable · outbox filled · deadline · keepalive
 //!
 //!  Running ──fatal error, disconnect, last handle gone──▶ Farewell ──sent or given up──▶ Draining ──▶ Done
+//!     └──────the peer's DISCONNECT───────────────────────────────────────────────────────────────────▲
 //! ```
 //!
 //! Neither direction waits for the other: a stream that takes no bytes is still read, as long as the outbox stays
@@ -36,7 +37,7 @@ use crate::events::Wakes;
 use crate::handle::Handle;
 use crate::handshake::{FAREWELL, now};
 use crate::keepalive::{Dead, Keepalive, Pulse};
-use crate::kex::DisconnectReason;
+use crate::kex::{Blame, DisconnectReason, Fatal};
 use crate::shared::{Shared, State, sleep};
 use crate::wire::Layer;
 
@@ -420,14 +421,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
         self.wake();
     }
 
-    /// The connection is over: what is sealed is still sent, for a while.
+    /// The connection is over: what is sealed is still sent, for a while, unless the peer said that it takes nothing more
+    /// (RFC 4253 §11.1).
     fn begin_farewell(&mut self) -> Stage {
         let mut state = self.shared.lock();
         let rest = std::mem::take(state.connection.transmit());
         state.connection.transmitted(rest.len());
         let clean = matches!(state.ended.as_deref(), Some(Error::Closed));
+        let gone =
+            matches!(state.ended.as_deref(), Some(Error::Below(error)) if error.blame() == Blame::Gone);
+        state.finished = gone;
         drop(state);
         self.shared.everybody();
+        if gone {
+            return Stage::Done;
+        }
         self.outgoing.extend_from_slice(&rest);
         let patience = if clean { CLEAN_FAREWELL } else { FAREWELL };
         self.timer = Box::pin(tokio::time::sleep(patience));

@@ -48,6 +48,30 @@ async fn a_goodbye_is_heard_with_its_reason() {
     soon(client.disconnect()).await;
 }
 
+/// It takes nothing after its DISCONNECT (RFC 4253 §11.1): neither what is still to be sent nor an end of the stream.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_has_said_goodbye_is_not_waited_for() {
+    let options = Options::default();
+    let (client, server) = tokio::io::duplex(1 << 16);
+    let served = async {
+        let (session, stream) = let_in(&options, server).await;
+        let (server, driver) = start(
+            Connection::new(session, options.server.clone()),
+            stream,
+            Config::default(),
+        );
+        (server, tokio::spawn(driver))
+    };
+    let ((session, mut client), (server, driver)) = tokio::join!(log_in(&options, client), served);
+    let mut connection = Connection::new(session, options.client.clone());
+    connection.disconnect(DisconnectReason::ByApplication, "");
+    client.write_all(connection.transmit()).await.unwrap();
+    let began = now();
+    soon(driver).await.unwrap();
+    assert_eq!(now(), began, "the client's end of the stream stands open");
+    assert!(why(&server).await.contains("ended the connection"));
+}
+
 #[tokio::test]
 async fn the_last_handle_says_goodbye_but_a_channel_keeps_the_connection() {
     let pair = pair(Options::default()).await;
