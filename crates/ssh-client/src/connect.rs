@@ -84,19 +84,23 @@ async fn connect(address: &Address, from: LocalEnd) -> Result<TcpStream, Error> 
 
 /// The first connection that stands, or the last failure.
 async fn race<F>(
-    mut addresses: impl Iterator<Item = SocketAddr>,
+    addresses: impl Iterator<Item = SocketAddr>,
     open: impl Fn(SocketAddr) -> F,
 ) -> io::Result<TcpStream>
 where
     F: Future<Output = io::Result<TcpStream>> + Send + 'static,
 {
+    let mut addresses = addresses.peekable();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     let mut under_way = JoinSet::new();
     loop {
         let next = addresses.next();
-        let more = next.is_some();
-        if let Some(next) = next {
-            under_way.spawn(open(next));
+        let more = addresses.peek().is_some();
+        match next {
+            // Nobody to race with.
+            Some(only) if !more && under_way.is_empty() => return open(only).await,
+            Some(next) => drop(under_way.spawn(open(next))),
+            None => {}
         }
         let joined = if more {
             tokio::time::timeout(HEAD_START, under_way.join_next()).await
