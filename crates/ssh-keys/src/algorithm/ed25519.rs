@@ -70,7 +70,7 @@ impl Public {
         if key.is_weak() {
             return Err(KeyError::BadPoint("of small order"));
         }
-        if key.to_edwards().compress().as_bytes() != bytes {
+        if !is_reduced(bytes) {
             return Err(KeyError::BadPoint("not in its shortest form"));
         }
         Ok(Self(key))
@@ -86,6 +86,12 @@ impl Public {
             .verify_strict(message, &Signature::from_bytes(&bytes))
             .map_err(|_| SignatureError::Invalid)
     }
+}
+
+/// Whether the y in these bytes, without the sign of x above it, is below 2^255 - 19 (RFC 8032 §5.1.2). The other longer form,
+/// a sign where x is zero, is one of small order.
+fn is_reduced([lowest, middle @ .., highest]: &[u8; KEY_BYTES]) -> bool {
+    highest & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff) || *lowest < 0xed
 }
 
 /// The signing key wipes itself when dropped.
