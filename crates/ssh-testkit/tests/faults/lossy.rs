@@ -8,8 +8,8 @@ use ssh_client::kex::RekeyPolicy;
 use ssh_client::{Client, HostKeys};
 use ssh_testkit::lossy::LossyLink;
 
-use super::rekeys::{SELDOM, busy_server, bytes, goes_on};
-use super::script::{config, host_key};
+use super::rekeys::{SELDOM, busy_server, bytes, goes_on, patient};
+use super::script::host_key;
 
 /// A hundred channels, files and pings with the limit on both sides, at the far end our client.
 async fn goes_on_over(policy: RekeyPolicy, exchanges: u64) {
@@ -20,12 +20,10 @@ async fn goes_on_over(policy: RekeyPolicy, exchanges: u64) {
     let listening = busy_server(IpAddr::V4(link.near), policy, folder.path()).await;
     let port = listening.local_addr().port();
     let (stream, _far_end) = link.connect(port);
-    let mut config = config();
-    config.transport.rekey = policy;
     let believed = HostKeys::pinned(host_key().public().clone());
     let password = ssh_client::Credentials::password("secret");
     let client = Client::over(
-        &config,
+        &patient(policy),
         stream,
         (link.near.to_string(), port),
         "alice",

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ssh_client::Client;
 use ssh_client::kex::RekeyPolicy;
+use ssh_client::{Client, Config};
 use ssh_server::filesystem::Local;
 use ssh_server::{
     Application, Candidate, Decision, Forward, Listening, Login, Server, Services, Session, Target,
@@ -96,11 +96,22 @@ async fn ping_on(client: &Client, enough: &AtomicBool) -> usize {
     pings
 }
 
-/// A server of ours with this limit, which has its files in the folder.
+/// A client's settings with this limit. That nothing comes for a while means a busy machine and a slow wire here, and the
+/// limit of the whole test is the only one.
+pub fn patient(policy: RekeyPolicy) -> Config {
+    let mut config = config();
+    config.transport.rekey = policy;
+    config.keepalive = None;
+    config.timeouts.open = 3 * PATIENCE;
+    config
+}
+
+/// A server of ours with this limit, as patient, which has its files in the folder.
 pub async fn busy_server(address: IpAddr, policy: RekeyPolicy, folder: &Path) -> Listening {
     let services = Services::new().sftp(Local::new(folder));
     let mut servers = ssh_server::Config {
         password_login: true,
+        keepalive: None,
         ..ssh_server::Config::default()
     };
     servers.transport = config().transport;
@@ -141,9 +152,7 @@ async fn goes_on_through(policy: RekeyPolicy, fault: Fault, exchanges: u64) {
     let folder = tempfile::tempdir().unwrap();
     let listening = busy_server(Ipv4Addr::LOCALHOST.into(), policy, folder.path()).await;
     let proxy = Proxy::start(listening.local_addr().port(), Faults::both(fault));
-    let mut config = config();
-    config.transport.rekey = policy;
-    let client = connect(proxy.port, &config).await.unwrap();
+    let client = connect(proxy.port, &patient(policy)).await.unwrap();
     goes_on(
         &client,
         folder.path(),
