@@ -84,8 +84,8 @@ impl Threads {
         })
     }
 
-    /// A thread that is free, if nobody waits for one.
-    fn free_thread(&self) -> Option<Thread> {
+    /// A thread that is free now: none as long as anybody waits for one.
+    pub(crate) fn free_thread(&self) -> Option<Thread> {
         let share = match &self.share {
             Some(share) => Some(Arc::clone(share).try_acquire_owned().ok()?),
             None => None,
@@ -95,31 +95,16 @@ impl Threads {
             _all: self.all.try_acquire().ok()?,
         })
     }
-
-    /// Does `work` as soon as there is a thread for it; nobody waits for that.
-    pub(crate) fn begin(&self, work: impl FnOnce() + Send + 'static) {
-        match self.free_thread() {
-            Some(thread) => drop(on(thread, work)),
-            None => {
-                let threads = self.clone();
-                tokio::spawn(async move {
-                    let done = aside(&threads, move || {
-                        work();
-                        Ok(())
-                    });
-                    // A panic has been told by then, and whoever needs to know of it hears from what `work` held.
-                    let _done_or_ending = done.await;
-                });
-            }
-        }
-    }
 }
 
-fn on<T: Send + 'static>(thread: Thread, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    tokio::task::spawn_blocking(move || {
-        let _thread = thread;
-        work()
-    })
+impl Thread {
+    /// Does `work` on the thread, which is free again when that is done, whether anybody waits for it or not.
+    pub(crate) fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+        tokio::task::spawn_blocking(move || {
+            let _thread = self;
+            work()
+        })
+    }
 }
 
 /// Does `work` on one of `threads`. Dropped, the work is done all the same once it has begun, and what came of it is
@@ -131,7 +116,7 @@ pub(crate) async fn aside<T: Send + 'static>(
     threads: &Threads,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let done = on(threads.thread().await?, work);
+    let done = threads.thread().await?.run(work);
     done.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
@@ -252,8 +237,11 @@ mod tests {
         let hanging = [hang(&one).await, hang(&one).await];
         let (done, order) = mpsc::channel();
         for turn in 0..4 {
-            let done = done.clone();
-            one.begin(move || done.send(turn).unwrap());
+            let (one, done) = (one.clone(), done.clone());
+            tokio::spawn(async move {
+                let thread = one.thread().await.unwrap();
+                thread.run(move || done.send(turn).unwrap()).await.unwrap();
+            });
             give_way().await;
         }
         // All of its share hangs, and four more wait: there is a thread for the other, again and again.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use ssh_client::keys::PrivateKey;
 use ssh_client::{Client, Config, Credentials, HostKeys, system_rng};
 use ssh_server::keys::PublicKey;
-use ssh_server::{Application, Candidate, Decision, Peer, Permissions, Request, Server, Services, Session};
+use ssh_server::{
+    Application, Builder, Candidate, Decision, Peer, Permissions, Request, Server, Services, Session,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 
@@ -59,9 +61,21 @@ impl Application for Serving {
 /// It does not get in.
 pub async fn visit(
     application: impl Application,
+    ends: (DuplexStream, DuplexStream),
+) -> (Client, JoinHandle<()>) {
+    visit_by(Server::builder(), application, ends).await
+}
+
+/// The same of a server that `builder` makes, but for its key.
+///
+/// # Panics
+/// It does not get in.
+pub async fn visit_by(
+    builder: Builder,
+    application: impl Application,
     (near, far): (DuplexStream, DuplexStream),
 ) -> (Client, JoinHandle<()>) {
-    let builder = Server::builder().host_key(Setup::default().host_key());
+    let builder = builder.host_key(Setup::default().host_key());
     let server = builder.build(application).expect("it has a host key");
     let serving = tokio::spawn(async move {
         let _ended = server.serve_stream(far, Peer::named("a test")).await;

@@ -9,12 +9,15 @@
 //! Nobody waits for anybody here but for a bound: requests are read while a reply waits for the channel's window, up to
 //! what [`server::Limits`](crate::sftp::server::Limits) allows; replies are sent while files are read. Requests go to
 //! the blocking threads in batches, because handing one over costs more than most of them do; which of them may be
-//! under way at once is decided by [`schedule`].
+//! under way at once is decided by [`schedule`]. What waits for a thread waits in the conversation and goes with it: a
+//! client that breaks off leaves behind what has begun, on threads that are counted, and nothing else.
 
 mod jobs;
 mod order;
 mod schedule;
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
@@ -23,7 +26,7 @@ use tokio::sync::mpsc;
 use self::jobs::{Desk, Finished};
 use self::order::{InOrder, Place};
 use self::schedule::{BatchId, Schedule};
-use crate::aside::Threads;
+use crate::aside::{Thread, Threads};
 use crate::filesystem::Filesystem;
 use crate::kex::{Quirk, Quirks};
 use crate::pump;
@@ -44,7 +47,10 @@ enum Ended {
     Channel(#[from] ChannelError),
     /// The same, seen by a writer.
     #[error("the channel takes no more data: {0}")]
-    Write(#[from] std::io::Error),
+    Write(#[from] io::Error),
+    /// No thread will ever be free: the server is ending.
+    #[error("there is no thread for file calls: {0}")]
+    Threads(#[source] io::Error),
     /// A request will never be answered, and everything behind it waits for that.
     #[error("the file system panicked")]
     Panicked,
@@ -106,12 +112,17 @@ struct Conversation {
     filesystem: Arc<dyn Filesystem>,
     /// The connection's, for all its conversations.
     threads: Threads,
+    /// Its turn to have one, while there is work and none is free.
+    turn: Option<Turn>,
     done: mpsc::UnboundedReceiver<Done>,
     /// Given to every batch. The queue is bounded by the requests that may be in work.
     report: mpsc::UnboundedSender<Done>,
     /// A job has panicked.
     panicked: bool,
 }
+
+/// The way to the next thread.
+type Turn = Pin<Box<dyn Future<Output = io::Result<Thread>> + Send>>;
 
 /// What a blocking thread reports.
 enum Done {
@@ -151,9 +162,17 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(due) = self.due.take() {
-            // Nobody listens when the client has gone; what was asked before that is still done.
+            // Nobody listens when the client has gone; what had begun before that is still done.
             let _gone = self.report.send(due);
         }
+    }
+}
+
+/// Waits until it is its turn to have a thread, if it waits for one.
+async fn its_turn(turn: &mut Option<Turn>) -> io::Result<Thread> {
+    match turn {
+        Some(turn) => turn.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -168,6 +187,7 @@ impl Conversation {
             answers: InOrder::default(),
             filesystem,
             threads,
+            turn: None,
             done,
             report,
             panicked: false,
@@ -188,7 +208,8 @@ impl Conversation {
                 block = self.server.output().take().unwrap_or_default();
             }
             if let Some(error) = broken {
-                // What is answered already still reaches the client.
+                // What is answered already still reaches the client; nothing more is done.
+                self.turn = None;
                 self.flush(block, writer).await?;
                 return Err(error);
             }
@@ -207,6 +228,10 @@ impl Conversation {
                     }
                 }
                 Some(done) = self.done.recv() => self.take(done),
+                thread = its_turn(&mut self.turn) => {
+                    self.turn = None;
+                    self.begin(thread.map_err(Ended::Threads)?);
+                }
                 chunk = reader.next_chunk(), if !input_over && self.server.wants_input() => match chunk? {
                     Some(chunk) => self.server.receive(chunk),
                     None => input_over = true,
@@ -224,16 +249,31 @@ impl Conversation {
             return Err(Ended::Panicked);
         }
         self.admit()?;
-        while let Some((id, batch)) = self.schedule.next_batch() {
-            let (filesystem, ticket) = (Arc::clone(&self.filesystem), Ticket::batch(id, &self.report));
-            self.threads.begin(move || {
-                let _ticket = ticket;
-                for (ticket, work) in batch {
-                    ticket.finished(work(&*filesystem));
+        while self.turn.is_none() && self.schedule.may_begin() {
+            match self.threads.free_thread() {
+                Some(thread) => self.begin(thread),
+                None => {
+                    let threads = self.threads.clone();
+                    self.turn = Some(Box::pin(async move { threads.thread().await }));
                 }
-            });
+            }
         }
         Ok(())
+    }
+
+    /// Gives a thread what may begin, if there is anything.
+    fn begin(&mut self, thread: Thread) {
+        let Some((id, batch)) = self.schedule.next_batch() else {
+            return;
+        };
+        let (filesystem, ticket) = (Arc::clone(&self.filesystem), Ticket::batch(id, &self.report));
+        // Its reports say what became of it.
+        let _done = thread.run(move || {
+            let _ticket = ticket;
+            for (ticket, work) in batch {
+                ticket.finished(work(&*filesystem));
+            }
+        });
     }
 
     /// Takes requests in, as many as there are.

@@ -110,9 +110,15 @@ impl<W> Schedule<W> {
         });
     }
 
+    /// Whether there is something for one more thread.
+    pub(super) fn may_begin(&self) -> bool {
+        let next = self.waiting.front();
+        self.running.len() < MAX_BATCHES && next.is_some_and(|next| !self.is_in_the_way(&next.touch))
+    }
+
     /// What one thread shall do next, in this order; `None` if nothing may begin now.
     pub(super) fn next_batch(&mut self) -> Option<(BatchId, Vec<W>)> {
-        if self.running.len() >= MAX_BATCHES {
+        if !self.may_begin() {
             return None;
         }
         let (mut batch, mut touches, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
@@ -124,9 +130,6 @@ impl<W> Schedule<W> {
             bytes = bytes.saturating_add(next.weight_bytes);
             touches.push(next.touch);
             batch.extend(self.waiting.pop_front().map(|entry| entry.work));
-        }
-        if batch.is_empty() {
-            return None;
         }
         let id = BatchId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);

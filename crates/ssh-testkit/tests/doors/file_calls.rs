@@ -4,11 +4,14 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use ssh_server::Services;
+use ssh_client::Client;
+use ssh_client::channel::{ChannelType, Subsystem};
+use ssh_client::tokio_driver::{Channel, OpenError};
 use ssh_server::filesystem::Filesystem;
 use ssh_server::sftp::Attributes;
-use ssh_testkit::doors::{Serving, visit};
-use tokio::io::duplex;
+use ssh_server::{Limits, Server, Services};
+use ssh_testkit::doors::{Serving, visit, visit_by};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -89,4 +92,71 @@ async fn a_connection_whose_file_calls_hang_holds_its_share_and_others_go_on() {
         answered.unwrap().unwrap();
     }
     assert_eq!(files.begun(), SHARE + 4, "what waited was done");
+}
+
+/// A session of SFTP as bytes, as soon as the server has a place for one.
+async fn session_in_turn(client: &Client) -> Channel {
+    let channel = loop {
+        match client.handle().open(ChannelType::Session).await {
+            Ok(channel) => break channel,
+            Err(OpenError::Refused(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(channel.request(&Subsystem::new("sftp").into()).await.unwrap());
+    channel
+}
+
+/// Introduces itself and asks for the attributes of a path (draft-ietf-secsh-filexfer-02 §4, §6.8).
+async fn ask(channel: &mut Channel, path: &str) {
+    let length = u32::try_from(path.len()).unwrap();
+    let mut bytes = vec![0, 0, 0, 5, 1, 0, 0, 0, 3];
+    bytes.extend((9 + length).to_be_bytes());
+    bytes.extend([17, 0, 0, 0, 1]);
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(path.as_bytes());
+    channel.write_all(&bytes).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_waits_for_a_thread_goes_with_its_session() {
+    let files = Hung::new();
+    let limits = Limits {
+        max_sessions: SHARE + 1,
+        ..Limits::default()
+    };
+    let serving = Serving(Services::new().sftp(files.clone()));
+    let (client, _serving) = visit_by(Server::builder().limits(limits), serving, duplex(PIPE_BYTES)).await;
+    let mut asked = JoinSet::new();
+    for _ in 0..SHARE {
+        let sftp = client.sftp().await.unwrap();
+        asked.spawn(async move { sftp.stat("hung").await });
+    }
+    let mut begun = files.0.begun.subscribe();
+    begun.wait_for(|begun| *begun >= SHARE).await.unwrap();
+    // One session after the other asks, waits for a thread and is broken off. Each has the place of the one before it.
+    for _ in 0..20 {
+        let mut channel = session_in_turn(&client).await;
+        ask(&mut channel, "hung").await;
+        // Time enough for the server to have heard that.
+        client.ping().await.unwrap();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // This one waits behind whatever they have left.
+    let mut last = session_in_turn(&client).await;
+    ask(&mut last, "there").await;
+    files.answer();
+    // VERSION, and ATTRS.
+    for _ in 0..2 {
+        let mut length = [0; 4];
+        last.read_exact(&mut length).await.unwrap();
+        let mut answer = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
+        last.read_exact(&mut answer).await.unwrap();
+    }
+    while let Some(answered) = asked.join_next().await {
+        answered.unwrap().unwrap();
+    }
+    assert_eq!(files.begun(), SHARE, "what nobody waits for any more was done");
 }
