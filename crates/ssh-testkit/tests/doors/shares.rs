@@ -36,6 +36,37 @@ async fn next_open(server: &Handle) -> (String, IncomingOpen) {
     (wanted.host, open)
 }
 
+/// The port of this side whose forward leads to "other" takes a connection, whatever its neighbours hold.
+async fn other_serves(server: &Handle, address: SocketAddr) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let (host, open) = next_open(server).await;
+    assert_eq!(host, "other", "a forward has more than its share");
+    let mut channel = open.accept().unwrap();
+    channel.write_all(b"through").await.unwrap();
+    let mut heard = [0; 7];
+    soon("the other port", stream.read_exact(&mut heard))
+        .await
+        .unwrap();
+    assert_eq!(&heard, b"through");
+}
+
+/// Says hello to whoever comes.
+fn greeting() -> Target {
+    Target::serve(|mut stream| async move {
+        let _gone = stream.write_all(b"hello").await;
+    })
+}
+
+/// The port of the server that leads to a greeting serves.
+async fn greets(server: &Handle, port: u16) {
+    let mut channel = opens(server, forwarded("", port)).await;
+    let mut heard = [0; 5];
+    soon("the other port", channel.read_exact(&mut heard))
+        .await
+        .unwrap();
+    assert_eq!(&heard, b"hello");
+}
+
 #[tokio::test]
 async fn a_crowd_at_one_port_leaves_room_for_others_at_the_server() {
     let (client, server) = scripted(&Config::default()).await;
@@ -55,16 +86,7 @@ async fn a_crowd_at_one_port_leaves_room_for_others_at_the_server() {
     while crowded.connections().open < CROWD as u64 {
         tokio::task::yield_now().await;
     }
-    let mut stream = TcpStream::connect(other_address).await.unwrap();
-    let (host, open) = next_open(&server).await;
-    assert_eq!(host, "other", "a forward has more than its share");
-    let mut channel = open.accept().unwrap();
-    channel.write_all(b"through").await.unwrap();
-    let mut heard = [0; 7];
-    soon("the other port", stream.read_exact(&mut heard))
-        .await
-        .unwrap();
-    assert_eq!(&heard, b"through");
+    other_serves(&server, other_address).await;
     // An answer of any kind lets the next one ask.
     for answered in 0..CROWD - MAX_OPENING_CONNECTIONS {
         let open = unanswered.pop_front().unwrap();
@@ -83,11 +105,8 @@ async fn a_crowd_at_one_port_of_the_server_leaves_room_for_others_here() {
     let (client, server) = scripted(&Config::default()).await;
     let silent = Forwarding::new(ListenOn::server("", 8_080), Target::port("127.0.0.1", 9))
         .accept_if(|_arrival| std::future::pending());
-    let greeting = Target::serve(|mut stream| async move {
-        let _gone = stream.write_all(b"hello").await;
-    });
     let (crowded, _) = tokio::join!(client.forward(&silent), agree(&server, b""));
-    let (other, _) = tokio::join!(client.forward_remote("", 8_081, greeting), agree(&server, b""));
+    let (other, _) = tokio::join!(client.forward_remote("", 8_081, greeting()), agree(&server, b""));
     let (crowded, _other) = (crowded.unwrap(), other.unwrap());
     let mut asked = JoinSet::new();
     for came in 1..=MAX_OPENING_CONNECTIONS as u64 {
@@ -104,12 +123,7 @@ async fn a_crowd_at_one_port_of_the_server_leaves_room_for_others_here() {
     };
     assert_eq!(failure.reason, OpenFailureReason::RESOURCE_SHORTAGE);
     assert_eq!(asked.try_join_next().map(drop), None, "the others still wait");
-    let mut channel = opens(&server, forwarded("", 8_081)).await;
-    let mut heard = [0; 5];
-    soon("the other port", channel.read_exact(&mut heard))
-        .await
-        .unwrap();
-    assert_eq!(&heard, b"hello");
+    greets(&server, 8_081).await;
 }
 
 /// A forward of `port` of the server, which the server agrees to.
@@ -146,21 +160,11 @@ async fn however_many_ports_are_full_another_one_serves() {
             assert!(here.len() > 1, "port {port} has {}", here.len());
             inside.extend(here);
         }
-        let greeting = Target::serve(|mut stream| async move {
-            let _gone = stream.write_all(b"hello").await;
-        });
-        let _last = from_server(&client, &server, full + 1, greeting).await;
-        let mut channel = opens(&server, forwarded("", full + 1)).await;
-        let mut heard = [0; 5];
-        soon("the last port", channel.read_exact(&mut heard))
-            .await
-            .unwrap();
-        assert_eq!(&heard, b"hello");
+        let _last = from_server(&client, &server, full + 1, greeting()).await;
+        greets(&server, full + 1).await;
         // And a port of this side, where those who come would wait.
         let (_local, address) = local_forward(&client, "other").await;
-        let _stream = TcpStream::connect(address).await.unwrap();
-        let (host, _open) = next_open(&server).await;
-        assert_eq!(host, "other");
+        other_serves(&server, address).await;
     }
 }
 
@@ -187,16 +191,7 @@ async fn however_many_ports_wait_for_their_targets_another_one_asks() {
         forwards.push(forward);
     }
     let (_local, address) = local_forward(&client, "other").await;
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let (host, open) = next_open(&server).await;
-    assert_eq!(host, "other");
-    let mut channel = open.accept().unwrap();
-    channel.write_all(b"through").await.unwrap();
-    let mut heard = [0; 7];
-    soon("the other port", stream.read_exact(&mut heard))
-        .await
-        .unwrap();
-    assert_eq!(&heard, b"through");
+    other_serves(&server, address).await;
 }
 
 #[tokio::test]
