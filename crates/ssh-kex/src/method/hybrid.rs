@@ -37,7 +37,7 @@ pub(super) trait Kem: Send + Sized + 'static {
 
     /// The secret in a ciphertext of [`CIPHERTEXT_BYTES`](Self::CIPHERTEXT_BYTES); a forged one gives a secret that nobody
     /// knows. `None`: another length.
-    fn decapsulate(&self, ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
+    fn decapsulate(self, ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
 }
 
 /// A client half.

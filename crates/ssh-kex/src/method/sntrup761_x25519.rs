@@ -59,7 +59,7 @@ impl Kem for Sntrup761 {
         ))
     }
 
-    fn decapsulate(&self, ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    fn decapsulate(self, ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let secret = self.0.decapsulate(&Ciphertext::try_from(ciphertext).ok()?);
         Some(Zeroizing::new(secret.as_ref().to_vec()))
     }
