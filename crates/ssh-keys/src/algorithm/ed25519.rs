@@ -41,7 +41,7 @@ static ALGORITHMS: [&SignatureAlgorithm; 1] = [&ED25519];
 pub(crate) fn generate(rng: &mut dyn CryptoRng) -> Box<dyn PrivateMaterial> {
     let mut seed = Zeroizing::new([0; KEY_BYTES]);
     rng.fill_bytes(seed.as_mut());
-    Box::new(Private(SigningKey::from_bytes(&seed)))
+    Box::new(Private::new(&seed))
 }
 
 pub(super) struct Public(VerifyingKey);
@@ -94,8 +94,54 @@ fn is_reduced([lowest, middle @ .., highest]: &[u8; KEY_BYTES]) -> bool {
     highest & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff) || *lowest < 0xed
 }
 
-/// The signing key wipes itself when dropped.
-struct Private(SigningKey);
+/// Both keys wipe themselves when dropped.
+struct Private {
+    key: SigningKey,
+    signer: Signer,
+}
+
+impl Private {
+    fn new(seed: &[u8; KEY_BYTES]) -> Self {
+        Self {
+            key: SigningKey::from_bytes(seed),
+            signer: Signer::new(seed),
+        }
+    }
+}
+
+/// Makes signatures, by whichever of two libraries is faster on this processor (docs/decisions/0015): a key and a message
+/// have one signature only, so that both make the same.
+enum Signer {
+    /// Where the other does not run.
+    Portable(SigningKey),
+    /// Where it does.
+    #[cfg(target_arch = "x86_64")]
+    Assembler(graviola::signing::eddsa::Ed25519SigningKey),
+}
+
+impl Signer {
+    fn new(seed: &[u8; KEY_BYTES]) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if graviola::util::is_cpu_supported()
+            && let Ok(key) = graviola::signing::eddsa::Ed25519SigningKey::from_bytes(seed)
+        {
+            return Self::Assembler(key);
+        }
+        Self::portable(seed)
+    }
+
+    fn portable(seed: &[u8; KEY_BYTES]) -> Self {
+        Self::Portable(SigningKey::from_bytes(seed))
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        match self {
+            Self::Portable(key) => key.sign(message).to_bytes(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Assembler(key) => key.sign(message),
+        }
+    }
+}
 
 impl PrivateMaterial for Private {
     fn algorithms(&self) -> &'static [&'static SignatureAlgorithm] {
@@ -103,7 +149,7 @@ impl PrivateMaterial for Private {
     }
 
     fn public(&self) -> PublicKey {
-        let key = self.0.verifying_key();
+        let key = self.key.verifying_key();
         let mut blob = Vec::new();
         let mut writer = Writer::new(&mut blob);
         writer.string(NAME.as_bytes());
@@ -112,13 +158,13 @@ impl PrivateMaterial for Private {
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
-        let pair = Zeroizing::new(self.0.to_keypair_bytes());
-        writer.string(self.0.verifying_key().as_bytes());
+        let pair = Zeroizing::new(self.key.to_keypair_bytes());
+        writer.string(self.key.verifying_key().as_bytes());
         writer.string(pair.as_ref());
     }
 
     fn sign(&self, _: &SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
-        Ok(self.0.sign(message).to_bytes().to_vec())
+        Ok(self.signer.sign(message).to_vec())
     }
 }
 
@@ -133,11 +179,11 @@ fn read_private(reader: &mut Reader<'_>) -> Result<Box<dyn PrivateMaterial>, Key
     let Some((seed, repeated)) = pair.split_first_chunk::<KEY_BYTES>() else {
         return Err(KeyError::HalvesDiffer);
     };
-    let key = SigningKey::from_bytes(seed);
-    if key.verifying_key().as_bytes() != public || repeated != public {
+    let private = Private::new(seed);
+    if private.key.verifying_key().as_bytes() != public || repeated != public {
         return Err(KeyError::HalvesDiffer);
     }
-    Ok(Box::new(Private(key)))
+    Ok(Box::new(private))
 }
 
 /// A `string` of exactly `N` bytes, borrowed so that no copy of a secret is left behind.
@@ -151,4 +197,26 @@ fn sized<'a, const N: usize>(
         expected: N,
         found: bytes.len(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_libraries_make_the_same_signatures() {
+        for seed in 0..=255 {
+            let seed = [seed; KEY_BYTES];
+            let message: Vec<u8> = seed
+                .iter()
+                .cycle()
+                .take(usize::from(seed[0]) * 5)
+                .copied()
+                .collect();
+            let signature = Signer::new(&seed).sign(&message);
+            assert_eq!(signature, Signer::portable(&seed).sign(&message));
+            let public = Public(SigningKey::from_bytes(&seed).verifying_key());
+            assert_eq!(public.check(&message, &signature), Ok(()));
+        }
+    }
 }
