@@ -143,7 +143,7 @@ impl Forwarding {
 
     /// How many connections there may be at a time; [`MAX_FORWARDED_CONNECTIONS`] unless set, and at least one. Other
     /// forwards of the connection may leave it fewer. With more than that number, all of them may have twice as many
-    /// together from then on; the server has limits of its own.
+    /// together until this one and its connections have ended; the server has limits of its own.
     #[must_use]
     pub fn most_connections(mut self, most: usize) -> Self {
         self.plan.most = most.max(1);

@@ -30,14 +30,8 @@ impl Default for Shares {
 
 impl Shares {
     /// The share of a forward that may have `most` connections. Where that is more than half of all places, there are
-    /// more of them from now on.
+    /// more of them for as long as it stands.
     pub(super) fn connections(&self, most: usize) -> Arc<Share> {
-        let wanted = most.saturating_mul(2);
-        self.connections.state.send_if_modified(|state| {
-            let grows = state.all < wanted;
-            state.all = state.all.max(wanted);
-            grows
-        });
         Share::new(&self.connections, most)
     }
 
@@ -49,20 +43,40 @@ impl Shares {
 
 /// Places of one kind. Whoever waits for one is told of each that becomes free.
 struct Pool {
+    /// How many there are at least.
+    least: usize,
     state: watch::Sender<State>,
 }
 
-#[derive(Clone, Copy)]
 struct State {
     taken: usize,
+    /// Twice as many as any share that stands may have, and `least` at least.
     all: usize,
+    /// How many each share that stands may have.
+    standing: Vec<usize>,
 }
 
 impl Pool {
-    fn new(all: usize) -> Arc<Self> {
+    fn new(least: usize) -> Arc<Self> {
+        let state = State {
+            taken: 0,
+            all: least,
+            standing: Vec::new(),
+        };
         Arc::new(Self {
-            state: watch::Sender::new(State { taken: 0, all }),
+            least,
+            state: watch::Sender::new(state),
         })
+    }
+
+    /// A share comes or goes: there are as many places as those that stand ask for.
+    fn stand(&self, change: impl FnOnce(&mut Vec<usize>)) {
+        self.state.send_if_modified(|state| {
+            change(&mut state.standing);
+            let largest = state.standing.iter().copied().max().unwrap_or_default();
+            let before = std::mem::replace(&mut state.all, self.least.max(largest.saturating_mul(2)));
+            before < state.all
+        });
     }
 }
 
@@ -77,6 +91,7 @@ pub(super) struct Share {
 
 impl Share {
     fn new(pool: &Arc<Pool>, most: usize) -> Arc<Self> {
+        pool.stand(|standing| standing.push(most));
         Arc::new(Self {
             pool: Arc::clone(pool),
             own: std::sync::Mutex::default(),
@@ -123,6 +138,17 @@ impl Share {
     }
 }
 
+/// It stands until its forward has ended and its last place is free.
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.pool.stand(|standing| {
+            if let Some(own) = standing.iter().position(|most| *most == self.most) {
+                standing.swap_remove(own);
+            }
+        });
+    }
+}
+
 /// A place; dropping it frees it.
 pub(super) struct Place(Arc<Share>);
 
@@ -155,6 +181,33 @@ mod tests {
         assert_eq!(fill(&shares.connections(3)).len(), 3);
         drop((many, usual));
         assert_eq!(shares.connections.state.borrow().taken, 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_forward_brought_goes_with_it() {
+        let shares = Shares::default();
+        let all = || shares.connections.state.borrow().all;
+        let (usual, large) = (shares.connections(512), shares.connections(2_000));
+        let (larger, as_large) = (shares.connections(3_000), shares.connections(2_000));
+        assert_eq!(all(), 6_000);
+        drop(larger);
+        assert_eq!(all(), 4_000, "two forwards ask for that");
+        drop(as_large);
+        let mut many = fill(&large);
+        drop(large);
+        assert_eq!((many.len(), all()), (2_000, 4_000), "its connections go on");
+        let last = many.pop();
+        drop(many);
+        assert_eq!(all(), 4_000);
+        drop(last);
+        assert_eq!(all(), 1_024);
+        // As if it had never been.
+        let other = shares.connections(512);
+        let (full, fuller) = (fill(&usual), fill(&other));
+        assert_eq!((full.len(), fuller.len()), (512, 171));
+        drop((full, fuller, usual, other));
+        let state = shares.connections.state.borrow();
+        assert_eq!((state.taken, state.standing.len()), (0, 0));
     }
 
     #[tokio::test]
