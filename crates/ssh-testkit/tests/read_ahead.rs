@@ -338,6 +338,26 @@ async fn seeking_reads_what_is_there_and_forgets_what_was_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_seeks_on_before_anything_has_come_asks_for_no_more_than_may_be_under_way() {
+    let shared = Disk::of(MIB);
+    let (_client, mut file) = open(&shared).await;
+    let (most, mut piece) = (MAX_REQUESTS as usize, [0; 10]);
+    let places = 4 * most;
+    for place in 0..=places {
+        file.set_position(place as u64);
+        // Given up before the server has its turn.
+        tokio::select! {
+            biased;
+            count = file.read(&mut piece) => panic!("{count:?}"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    assert_eq!(take(&mut file, 10).await, content(MIB)[places..places + 10]);
+    // And one for what is wanted.
+    assert_eq!(shared.disk().asked.len(), most + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_that_changes_is_read_as_far_as_it_goes() {
     let shared = Disk::of(100_000);
     let (_client, mut file) = open(&shared).await;

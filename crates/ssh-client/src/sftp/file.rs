@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::error::{SessionEnd, SftpFault};
 use super::read_ahead::ReadAhead;
+use super::reads::Unanswered;
 use super::session::Session;
 use crate::error::Error;
 use crate::sftp_protocol::client::transfer::{MAX_REQUESTS, WINDOW_BYTES};
@@ -40,6 +42,8 @@ pub struct File {
     position: u64,
     /// What is read ahead of the stream's reader.
     reading: Option<ReadAhead>,
+    /// All that was ever read ahead and has not come.
+    unanswered: Arc<Unanswered>,
     /// WRITEs under way, with their lengths in bytes.
     writing: VecDeque<(u64, Pending<()>)>,
     /// All those lengths.
@@ -48,13 +52,14 @@ pub struct File {
 }
 
 impl File {
-    pub(super) const fn new(session: Session, handle: Handle, path: Vec<u8>) -> Self {
+    pub(super) fn new(session: Session, handle: Handle, path: Vec<u8>) -> Self {
         Self {
             session,
             handle: Some(handle),
             path,
             position: 0,
             reading: None,
+            unanswered: Arc::default(),
             writing: VecDeque::new(),
             writing_bytes: 0,
             closing: None,
@@ -257,6 +262,9 @@ impl File {
 ///
 /// [`Window::reach`]: crate::sftp_protocol::client::transfer::Window::reach
 ///
+/// What was asked for at another place comes all the same, and is dropped: reading begins anew only while fewer than
+/// [`MAX_REQUESTS`] requests of the file are unanswered, so whoever seeks on and on makes no more of them.
+///
 /// At the end nothing is read, and reading again asks again, for what the file has grown by. An error comes behind all
 /// data before its place, and reading again asks again, too.
 impl AsyncRead for File {
@@ -272,9 +280,13 @@ impl AsyncRead for File {
         let Some(handle) = this.handle.clone() else {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         };
-        let ahead = this
-            .reading
-            .get_or_insert_with(|| ReadAhead::new(this.session.clone(), handle, this.position));
+        if this.reading.is_none() {
+            ready!(this.unanswered.poll_fewer_than(usize_from(MAX_REQUESTS), cx));
+        }
+        let ahead = this.reading.get_or_insert_with(|| {
+            let unanswered = Arc::clone(&this.unanswered);
+            ReadAhead::new(this.session.clone(), handle, this.position, unanswered)
+        });
         let read = ready!(ahead.poll_chunk(cx)).map(|chunk| {
             let count = chunk.len().min(into.remaining());
             into.put_slice(chunk.get(..count).unwrap_or_default());

@@ -9,10 +9,11 @@
 //! Only a reader that asks makes READs: one that stops holds what is under way then, and no more comes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::error::SftpFault;
-use super::reads::{Arrived, Reads};
+use super::reads::{Arrived, Reads, Unanswered};
 use super::session::Session;
 use crate::sftp_protocol::Handle;
 use crate::sftp_protocol::client::transfer::{Download, MAX_REQUESTS, Window};
@@ -49,11 +50,11 @@ enum Next {
 }
 
 impl ReadAhead {
-    pub(super) fn new(session: Session, handle: Handle, position: u64) -> Self {
+    pub(super) fn new(session: Session, handle: Handle, position: u64, unanswered: Arc<Unanswered>) -> Self {
         let window = Window::for_reading(&session.limits());
         let plan = Download::from_offset(position, None, window);
         Self {
-            reads: Reads::new(session, handle, plan),
+            reads: Reads::new(session, handle, plan, unanswered),
             window,
             begin: position,
             position,

@@ -5,7 +5,8 @@
 //!  File as a stream ──▶ near the reader only ──▶    ◀── answers, in any order ──
 //! ```
 
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::mpsc;
 
@@ -21,9 +22,59 @@ pub(super) struct Reads {
     session: Session,
     handle: Handle,
     plan: Download,
+    unanswered: Arc<Unanswered>,
     /// For the answers. As many are in there as READs were under way: the plan's window is its bound.
     sender: mpsc::UnboundedSender<(Ask, Answer)>,
     answers: mpsc::UnboundedReceiver<(Ask, Answer)>,
+}
+
+/// How many READs of one file the server has not answered, be they wanted any more or not.
+#[derive(Default)]
+pub(super) struct Unanswered(Mutex<Count>);
+
+#[derive(Default)]
+struct Count {
+    reads: usize,
+    /// Who waits for fewer of them: the one reader that a file has.
+    waits: Option<Waker>,
+}
+
+/// One of them, until it is answered.
+struct One(Arc<Unanswered>);
+
+impl Unanswered {
+    /// Waits until there are fewer than `most`.
+    pub(super) fn poll_fewer_than(&self, most: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let mut count = self.count();
+        if count.reads < most {
+            return Poll::Ready(());
+        }
+        count.waits = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn one_more(this: &Arc<Self>) -> One {
+        let mut count = this.count();
+        count.reads = count.reads.saturating_add(1);
+        One(Arc::clone(this))
+    }
+
+    fn count(&self) -> MutexGuard<'_, Count> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        let waits = {
+            let mut count = self.0.count();
+            count.reads = count.reads.saturating_sub(1);
+            count.waits.take()
+        };
+        if let Some(waits) = waits {
+            waits.wake();
+        }
+    }
 }
 
 type Answer = Result<Bytes, SftpFault>;
@@ -39,12 +90,13 @@ pub(super) enum Arrived {
 }
 
 impl Reads {
-    pub(super) fn new(session: Session, handle: Handle, plan: Download) -> Self {
+    pub(super) fn new(session: Session, handle: Handle, plan: Download, unanswered: Arc<Unanswered>) -> Self {
         let (sender, answers) = mpsc::unbounded_channel();
         Self {
             session,
             handle,
             plan,
+            unanswered,
             sender,
             answers,
         }
@@ -70,8 +122,9 @@ impl Reads {
             offset: ask.offset(),
             length: ask.length(),
         };
-        let sender = self.sender.clone();
+        let (sender, one) = (self.sender.clone(), Unanswered::one_more(&self.unanswered));
         self.session.send(read, move |answer| {
+            drop(one);
             // Nobody waits: the reader has gone elsewhere.
             let _unheard = sender.send((ask, answer));
         });

@@ -10,6 +10,7 @@
 
 use std::future::poll_fn;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
@@ -116,7 +117,7 @@ impl Sftp {
         let permissions = attributes.plain_permissions().unwrap_or(0o644);
         let sink = Sink::create(local, permissions).await.map_err(SftpFault::Local)?;
         let plan = Download::new(attributes.size, Window::for_reading(&self.limits()));
-        let mut reads = Reads::new(self.session.clone(), file.handle(), plan);
+        let mut reads = Reads::new(self.session.clone(), file.handle(), plan, Arc::default());
         let report = |plan: &Download| {
             progress(Progress {
                 done: plan.received_bytes(),
