@@ -102,6 +102,18 @@ fn ip(words: &[&str]) {
     let _done = run(Command::new(program).args(words)).with_code(0);
 }
 
+/// Takes a device down and gives it a name that nobody else's has. One that the system chose may be another's as soon as
+/// the device is in a namespace, and then the way back is closed.
+///
+/// # Panics
+/// `ip` fails.
+pub fn rename(device: &str) -> String {
+    let name = format!("tun{}", free_unit());
+    ip(&["link", "set", device, "down"]);
+    ip(&["link", "set", device, "name", &name]);
+    name
+}
+
 /// Puts the two devices into a namespace each and sends UDP of every size up to the MTU, larger UDP in pieces, and some
 /// megabytes of TCP from the one to the other and back, by IPv4 and IPv6.
 ///

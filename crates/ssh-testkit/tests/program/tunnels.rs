@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use ssh_testkit::network::{carries_traffic, device_of, devices_of, free_unit, is_here, wait_until};
+use ssh_testkit::network::{carries_traffic, device_of, devices_of, free_unit, is_here, rename, wait_until};
 use ssh_testkit::openssh::{Keys, Server, client_arguments};
 use ssh_testkit::peers;
 use ssh_testkit::running::{Running, is_running, run};
@@ -128,7 +128,7 @@ fn any_free_device_will_do() {
                 here.starts_with("tun") && there.starts_with("tun"),
                 "{here} {there}"
             );
-            carries_traffic(&here, &there, 1_500);
+            carries_traffic(&rename(&here), &rename(&there), 1_500);
             drop(client);
             wait_until("the server to give its device back", || {
                 devices_of(host.place().2).is_empty()
