@@ -5,9 +5,10 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
-use ed25519_dalek::{Signer, SigningKey};
-use libcrux_ml_kem::mlkem768;
-use x25519_dalek::{PublicKey, StaticSecret};
+use ed25519_dalek::{Signature, VerifyingKey};
+use graviola::key_agreement::mlkem768::{Ciphertext, DecapKey, EncapKey, Message};
+use graviola::key_agreement::x25519::{PublicKey, StaticPrivateKey};
+use graviola::signing::eddsa::Ed25519SigningKey;
 
 use crate::roles::Result;
 
@@ -34,48 +35,51 @@ fn hear(stream: &mut TcpStream, length: usize) -> Result<()> {
 
 /// What a side has made before the exchange and shown to the other: its part in what follows is the same each time.
 struct Parts {
-    key: SigningKey,
-    pair: mlkem768::MlKem768KeyPair,
-    ciphertext: mlkem768::MlKem768Ciphertext,
+    signer: Ed25519SigningKey,
+    verifier: VerifyingKey,
+    key: [u8; 1184],
+    ciphertext: Ciphertext,
     point: PublicKey,
 }
 
 impl Parts {
-    fn new() -> Self {
-        let pair = mlkem768::generate_key_pair([7; 64]);
-        let (ciphertext, _) = mlkem768::encapsulate(pair.public_key(), [9; 32]);
-        Self {
-            key: SigningKey::from_bytes(&[7; 32]),
-            pair,
-            ciphertext,
-            point: PublicKey::from(&StaticSecret::from([5; 32])),
-        }
+    fn new() -> Result<Self> {
+        let key = DecapKey::keygen_internal(&[7; 64]).encapsulation_key();
+        let signer = Ed25519SigningKey::from_bytes(&[7; 32]).map_err(failed)?;
+        Ok(Self {
+            verifier: VerifyingKey::from_bytes(&signer.public_key().as_bytes())?,
+            signer,
+            key: key.as_bytes(),
+            ciphertext: key.encaps_internal(Message([9; 32])).1,
+            point: StaticPrivateKey::from_array(&[5; 32]).public_key(),
+        })
     }
 
-    fn check(&self) -> Result<()> {
-        let signature = self.key.sign(&TEXT);
-        self.key
-            .verifying_key()
-            .verify_strict(&TEXT, &signature)
-            .map_err(|_| "a signature does not verify")?;
-        Ok(())
+    fn verify(&self, signature: &[u8; 64]) -> Result<()> {
+        Ok(self
+            .verifier
+            .verify_strict(&TEXT, &Signature::from_bytes(signature))?)
     }
+}
+
+fn failed(error: graviola::Error) -> String {
+    format!("a primitive failed: {error:?}")
 }
 
 fn client(address: std::net::SocketAddr, parts: &Parts) -> Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     say(&mut stream, PROPOSAL)?;
-    let pair = mlkem768::generate_key_pair([8; 64]);
-    let secret = StaticSecret::from([6; 32]);
-    std::hint::black_box((pair.public_key(), PublicKey::from(&secret)));
+    let decapsulate = DecapKey::keygen_internal(&[8; 64]);
+    let secret = StaticPrivateKey::from_array(&[6; 32]);
+    std::hint::black_box((decapsulate.encapsulation_key(), secret.public_key()));
     hear(&mut stream, PROPOSAL)?;
     say(&mut stream, INIT)?;
     hear(&mut stream, REPLY)?;
-    std::hint::black_box(mlkem768::decapsulate(parts.pair.private_key(), &parts.ciphertext));
-    std::hint::black_box(secret.diffie_hellman(&parts.point));
+    std::hint::black_box(decapsulate.decaps(&parts.ciphertext));
+    std::hint::black_box(secret.diffie_hellman(&parts.point).map_err(failed)?);
     // One signature made, one checked.
-    parts.check()?;
+    parts.verify(&parts.signer.sign(&TEXT))?;
     say(&mut stream, LOGIN)?;
     hear(&mut stream, WELCOME)
 }
@@ -83,20 +87,17 @@ fn client(address: std::net::SocketAddr, parts: &Parts) -> Result<()> {
 fn server(stream: &mut TcpStream, parts: &Parts) -> Result<()> {
     stream.set_nodelay(true)?;
     say(stream, PROPOSAL)?;
-    let secret = StaticSecret::from([6; 32]);
-    std::hint::black_box(PublicKey::from(&secret));
+    let secret = StaticPrivateKey::from_array(&[6; 32]);
+    std::hint::black_box(secret.public_key());
     hear(stream, PROPOSAL)?;
     hear(stream, INIT)?;
-    std::hint::black_box(mlkem768::encapsulate(parts.pair.public_key(), [9; 32]));
-    std::hint::black_box(secret.diffie_hellman(&parts.point));
-    let proof = parts.key.sign(&TEXT);
+    let key = EncapKey::from_bytes(&parts.key).map_err(failed)?;
+    std::hint::black_box(key.encaps_internal(Message([9; 32])));
+    std::hint::black_box(secret.diffie_hellman(&parts.point).map_err(failed)?);
+    let proof = parts.signer.sign(&TEXT);
     say(stream, REPLY)?;
     hear(stream, LOGIN)?;
-    parts
-        .key
-        .verifying_key()
-        .verify_strict(&TEXT, &proof)
-        .map_err(|_| "a signature does not verify")?;
+    parts.verify(&proof)?;
     say(stream, WELCOME)
 }
 
@@ -105,13 +106,13 @@ pub(crate) fn connections(count: u64) -> Result<f64> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let serving = std::thread::spawn(move || -> Result<()> {
-        let parts = Parts::new();
+        let parts = Parts::new()?;
         for stream in listener.incoming().take(usize::try_from(count)?) {
             server(&mut stream?, &parts)?;
         }
         Ok(())
     });
-    let parts = Parts::new();
+    let parts = Parts::new()?;
     let begin = Instant::now();
     for _ in 0..count {
         client(address, &parts)?;
