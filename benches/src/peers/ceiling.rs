@@ -1,7 +1,10 @@
 //! The bare ceilings: what the primitives and the sockets allow without any protocol.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use aes::Aes128;
@@ -12,13 +15,16 @@ use poly1305::Poly1305;
 use poly1305::universal_hash::KeyInit;
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hmac;
+use rustix::pipe::fcntl_setpipe_size;
 
-use crate::roles::Result;
+use crate::roles::{Direction, Result};
 
 mod connection;
 pub(crate) use connection::connections;
 
 const PACKET: usize = 32 * 1024;
+/// The pipes of children, as our server has them.
+const PIPE: usize = 1024 * 1024;
 /// Room for the longest tag.
 const TAG: usize = 32;
 
@@ -107,8 +113,55 @@ fn counter_mode_and_hash(seals: bool) -> End {
     })
 }
 
+/// What fills a packet's body before it is sealed.
+type Source = Box<dyn FnMut(&mut [u8]) -> Result<()> + Send>;
+
+/// What takes it when it has been opened.
+type Sink = Box<dyn FnMut(&[u8]) -> Result<()>>;
+
 /// One thread seals 32 KiB packets and writes them, one reads and opens them: the MiB per second that `bytes` bytes reach.
 pub(crate) fn stream(cipher: &str, bytes: u64) -> Result<f64> {
+    between(cipher, bytes, Box::new(|_| Ok(())), Box::new(|_| Ok(())))
+}
+
+/// The same with what whole programs have at the ends: a file that lies in memory up to a child's standard input, a child's
+/// standard output down to `/dev/null`.
+pub(crate) fn programs(cipher: &str, bytes: u64, direction: Direction, file: &Path) -> Result<f64> {
+    let mut child = match direction {
+        Direction::Up => Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()?,
+        Direction::Down => Command::new("head")
+            .args(["-c", &bytes.to_string(), "/dev/zero"])
+            .stdout(Stdio::piped())
+            .spawn()?,
+    };
+    let (source, sink): (Source, Sink) = match (child.stdin.take(), child.stdout.take()) {
+        (Some(mut into), _) => {
+            let _refused = fcntl_setpipe_size(&into, PIPE);
+            let mut file = File::open(file)?;
+            (
+                Box::new(move |body| Ok(file.read_exact(body)?)),
+                Box::new(move |body| Ok(into.write_all(body)?)),
+            )
+        }
+        (None, Some(mut from)) => {
+            let _refused = fcntl_setpipe_size(&from, PIPE);
+            let mut nowhere = File::create("/dev/null")?;
+            (
+                Box::new(move |body| Ok(from.read_exact(body)?)),
+                Box::new(move |body| Ok(nowhere.write_all(body)?)),
+            )
+        }
+        (None, None) => return Err("a child without a pipe".into()),
+    };
+    let rate = between(cipher, bytes, source, sink)?;
+    child.wait()?;
+    Ok(rate)
+}
+
+fn between(cipher: &str, bytes: u64, mut source: Source, mut sink: Sink) -> Result<f64> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     let packets = bytes / PACKET as u64;
@@ -119,6 +172,7 @@ pub(crate) fn stream(cipher: &str, bytes: u64) -> Result<f64> {
         stream.set_nodelay(true)?;
         let mut packet = vec![0; PACKET + TAG];
         for counter in 0..packets {
+            source(&mut packet[..PACKET])?;
             seal(counter, &mut packet)?;
             stream.write_all(&packet)?;
         }
@@ -129,7 +183,9 @@ pub(crate) fn stream(cipher: &str, bytes: u64) -> Result<f64> {
     for counter in 0..packets {
         stream.read_exact(&mut packet)?;
         open(counter, &mut packet)?;
+        sink(&packet[..PACKET])?;
     }
+    drop(sink);
     sender.join().map_err(|_| "the sender panicked")??;
     Ok(bytes as f64 / (1 << 20) as f64 / begin.elapsed().as_secs_f64())
 }

@@ -273,6 +273,11 @@ impl Scene {
         self.program(client, self.server(server)?, cipher, direction, &command)
     }
 
+    /// What whole programs send up.
+    pub(crate) fn stream_file(&self) -> PathBuf {
+        self.folder.path().join("stream")
+    }
+
     /// The same with OpenSSH's client through a library's server.
     pub(crate) fn openssh_at_library(
         &self,
@@ -304,7 +309,7 @@ impl Scene {
             command,
         ]);
         program.stdin(match direction {
-            Direction::Up => Stdio::from(File::open(self.folder.path().join("stream"))?),
+            Direction::Up => Stdio::from(File::open(self.stream_file())?),
             Direction::Down => Stdio::null(),
         });
         timed(program.stdout(File::create("/dev/null")?))

@@ -51,13 +51,16 @@ pub(super) fn programs<'a>(
         let run = move || Ok(rate(bytes, scene.program_stream(who, who, cipher, direction)?));
         contender(who, run)
     };
+    let ceiling = contender("ceiling", move || {
+        ceiling::programs(cipher, bytes, direction, &scene.stream_file())
+    });
     Row {
         id,
         work: format!("stream whole programs {cipher}"),
         direction: name,
         unit: "MiB/s",
         larger_is_better: true,
-        contenders: vec![of("bowline"), of("openssh")],
+        contenders: vec![of("bowline"), of("openssh"), ceiling],
     }
 }
 
