@@ -89,6 +89,11 @@ impl Desk {
         }
     }
 
+    /// Whether nothing is open.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.handles.len() == 0
+    }
+
     /// Turns a request into a job. A request that is wrong by itself is answered at once.
     pub(super) fn admit(&mut self, incoming: Incoming) -> Result<Job, Response> {
         let writes = incoming.writes();

@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use self::jobs::{Desk, Finished};
 use self::order::{InOrder, Place};
 use self::schedule::{BatchId, Schedule};
-use crate::aside::{Thread, Threads};
+use crate::aside::{EndsAside, Thread, Threads};
 use crate::filesystem::Filesystem;
 use crate::kex::{Quirk, Quirks};
 use crate::pump;
@@ -119,6 +119,22 @@ struct Conversation {
     report: mpsc::UnboundedSender<Done>,
     /// A job has panicked.
     panicked: bool,
+}
+
+/// Files are closed on a thread, whoever is gone: where the file system does not answer, that takes for ever.
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.done.close();
+        let mut opened = Vec::new();
+        while let Ok(done) = self.done.try_recv() {
+            opened.push(done);
+        }
+        let desk = std::mem::replace(&mut self.desk, Desk::new(0));
+        let waiting = std::mem::take(&mut self.schedule);
+        if !opened.is_empty() || !desk.is_empty() || !waiting.is_empty() {
+            drop(EndsAside::new(&self.threads, (opened, desk, waiting)));
+        }
+    }
 }
 
 /// The way to the next thread.

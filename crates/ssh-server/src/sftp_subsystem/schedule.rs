@@ -101,6 +101,11 @@ impl<W> Default for Schedule<W> {
 }
 
 impl<W> Schedule<W> {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Queues `work`, which touches `touch` and moves about `weight_bytes`.
     pub(super) fn push(&mut self, touch: Touch, weight_bytes: usize, work: W) {
         self.waiting.push_back(Entry {

@@ -2,17 +2,18 @@
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use ssh_client::Client;
 use ssh_client::channel::{ChannelType, Subsystem};
 use ssh_client::tokio_driver::{Channel, OpenError};
-use ssh_server::filesystem::Filesystem;
-use ssh_server::sftp::Attributes;
+use ssh_server::filesystem::{File, Filesystem};
+use ssh_server::sftp::{Attributes, OpenFlags};
 use ssh_server::{Limits, Server, Services};
 use ssh_testkit::doors::{Serving, visit, visit_by};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::PIPE_BYTES;
@@ -107,15 +108,31 @@ async fn session_in_turn(client: &Client) -> Channel {
     channel
 }
 
-/// Introduces itself and asks for the attributes of a path (draft-ietf-secsh-filexfer-02 §4, §6.8).
-async fn ask(channel: &mut Channel, path: &str) {
-    let length = u32::try_from(path.len()).unwrap();
+/// STAT, and what stands behind its path.
+const STAT: (u8, &[u8]) = (17, b"");
+/// OPEN for reading, without attributes.
+const OPEN: (u8, &[u8]) = (3, &[0, 0, 0, 1, 0, 0, 0, 0]);
+
+/// Introduces itself and asks for something about a path (draft-ietf-secsh-filexfer-02 §4, §6.3, §6.8).
+async fn ask(channel: &mut Channel, (number, rest): (u8, &[u8]), path: &str) {
+    let length = |bytes: usize| u32::try_from(bytes).unwrap().to_be_bytes();
     let mut bytes = vec![0, 0, 0, 5, 1, 0, 0, 0, 3];
-    bytes.extend((9 + length).to_be_bytes());
-    bytes.extend([17, 0, 0, 0, 1]);
-    bytes.extend(length.to_be_bytes());
+    bytes.extend(length(9 + path.len() + rest.len()));
+    bytes.extend([number, 0, 0, 0, 1]);
+    bytes.extend(length(path.len()));
     bytes.extend(path.as_bytes());
+    bytes.extend(rest);
     channel.write_all(&bytes).await.unwrap();
+}
+
+/// VERSION, and the answer.
+async fn answered(channel: &mut Channel) {
+    for _ in 0..2 {
+        let mut length = [0; 4];
+        channel.read_exact(&mut length).await.unwrap();
+        let mut answer = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
+        channel.read_exact(&mut answer).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -137,7 +154,7 @@ async fn what_waits_for_a_thread_goes_with_its_session() {
     // One session after the other asks, waits for a thread and is broken off. Each has the place of the one before it.
     for _ in 0..20 {
         let mut channel = session_in_turn(&client).await;
-        ask(&mut channel, "hung").await;
+        ask(&mut channel, STAT, "hung").await;
         // Time enough for the server to have heard that.
         client.ping().await.unwrap();
         for _ in 0..100 {
@@ -146,17 +163,50 @@ async fn what_waits_for_a_thread_goes_with_its_session() {
     }
     // This one waits behind whatever they have left.
     let mut last = session_in_turn(&client).await;
-    ask(&mut last, "there").await;
+    ask(&mut last, STAT, "there").await;
     files.answer();
-    // VERSION, and ATTRS.
-    for _ in 0..2 {
-        let mut length = [0; 4];
-        last.read_exact(&mut length).await.unwrap();
-        let mut answer = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
-        last.read_exact(&mut answer).await.unwrap();
-    }
+    answered(&mut last).await;
     while let Some(answered) = asked.join_next().await {
         answered.unwrap().unwrap();
     }
     assert_eq!(files.begun(), SHARE, "what nobody waits for any more was done");
+}
+
+/// A file system whose files tell which thread closes them.
+struct Telling(mpsc::UnboundedSender<ThreadId>);
+
+/// One of its files.
+struct Tells(mpsc::UnboundedSender<ThreadId>);
+
+impl Filesystem for Telling {
+    fn open(&self, _path: &[u8], _flags: OpenFlags, _attributes: &Attributes) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(Tells(self.0.clone())))
+    }
+}
+
+impl File for Tells {}
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        let _ = self.0.send(thread::current().id());
+    }
+}
+
+#[tokio::test]
+async fn what_a_session_leaves_open_is_closed_beside_the_event_loop() {
+    let (tells, mut told) = mpsc::unbounded_channel();
+    let serving = Serving(Services::new().sftp(Telling(tells)));
+    let (client, _serving) = visit(serving, duplex(PIPE_BYTES)).await;
+    let here = thread::current().id();
+    // The session ends, and then the connection with a session in it.
+    for connection_ends in [false, true] {
+        let mut session = session_in_turn(&client).await;
+        ask(&mut session, OPEN, "left open").await;
+        answered(&mut session).await;
+        if connection_ends {
+            client.disconnect().await;
+        }
+        drop(session);
+        assert_ne!(told.recv().await.unwrap(), here);
+    }
 }
