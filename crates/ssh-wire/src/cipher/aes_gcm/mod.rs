@@ -4,22 +4,22 @@
 //!  │ length, clear, authenticated │ ciphered │ tag 16 │      nonce: 4 fixed bytes, 8 that count packets
 //! ```
 
-use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, LessSafeKey, Nonce, UnboundKey};
+mod library;
 
+use self::library::{Key, Portable};
 use super::{Aead, Cipher, Construction, MAX_BYTES_OF_AES};
 use crate::packet::LENGTH_BYTES;
 use crate::packet::protection::{Open, Seal, Shape, clear_length};
-use crate::wipe::overwrite;
 use crate::{IntegrityError, KeysError, SealError, Tier};
 
 const IV_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 
 /// `aes128-gcm@openssh.com`.
-pub static AES128_GCM: Cipher = descriptor("aes128-gcm@openssh.com", 16, &AesGcm(&AES_128_GCM));
+pub static AES128_GCM: Cipher = descriptor("aes128-gcm@openssh.com", 16, &AesGcm(KeyLength::Bits128));
 
 /// `aes256-gcm@openssh.com`.
-pub static AES256_GCM: Cipher = descriptor("aes256-gcm@openssh.com", 32, &AesGcm(&AES_256_GCM));
+pub static AES256_GCM: Cipher = descriptor("aes256-gcm@openssh.com", 32, &AesGcm(KeyLength::Bits256));
 
 const fn descriptor(name: &'static str, key_bytes: usize, family: &'static dyn Aead) -> Cipher {
     Cipher {
@@ -34,71 +34,82 @@ const fn descriptor(name: &'static str, key_bytes: usize, family: &'static dyn A
     }
 }
 
+/// How long an AES key is.
+#[derive(Debug, Clone, Copy)]
+enum KeyLength {
+    Bits128,
+    Bits256,
+}
+
 /// AES-GCM with one key length, not keyed yet.
-struct AesGcm(&'static Algorithm);
+struct AesGcm(KeyLength);
 
 impl Aead for AesGcm {
     fn opening(&self, key: &[u8], iv: &[u8]) -> Result<Box<dyn Open>, KeysError> {
-        Ok(Box::new(Keyed::new(self.0, key, iv)?))
+        #[cfg(target_arch = "x86_64")]
+        if let Some(key) = library::Vectors::new(key) {
+            return Ok(Box::new(Keyed::new(key, iv)?));
+        }
+        Ok(Box::new(Keyed::new(Portable::new(self.0, key)?, iv)?))
     }
 
     fn sealing(&self, key: &[u8], iv: &[u8]) -> Result<Box<dyn Seal>, KeysError> {
-        Ok(Box::new(Keyed::new(self.0, key, iv)?))
+        #[cfg(target_arch = "x86_64")]
+        if let Some(key) = library::Vectors::new(key) {
+            return Ok(Box::new(Keyed::new(key, iv)?));
+        }
+        Ok(Box::new(Keyed::new(Portable::new(self.0, key)?, iv)?))
     }
 
     // A file is one message without additional data under the nonce the key derivation gave.
     fn decrypt_file(&self, key: &[u8], iv: &[u8], data: &mut [u8], tag: &[u8]) -> Result<(), IntegrityError> {
-        let key = less_safe_key(self.0, key).map_err(|_| IntegrityError)?;
-        let nonce = Nonce::try_assume_unique_for_key(iv).map_err(|_| IntegrityError)?;
+        let key = Portable::new(self.0, key).map_err(|_| IntegrityError)?;
+        let nonce = iv.try_into().map_err(|_| IntegrityError)?;
         let tag = tag.try_into().map_err(|_| IntegrityError)?;
-        key.open_in_place_separate_tag(nonce, Aad::empty(), tag, data, 0..)
-            .map(|_| ())
-            .map_err(|_| IntegrityError)
+        key.open(nonce, &[], data, tag)
     }
 
     fn encrypt_file(&self, key: &[u8], iv: &[u8], data: &mut [u8]) -> Result<Vec<u8>, KeysError> {
-        let nonce = Nonce::try_assume_unique_for_key(iv)
+        let nonce = iv
+            .try_into()
             .map_err(|_| wrong_length("initialisation vector", IV_BYTES, iv.len()))?;
-        let length = data.len();
-        less_safe_key(self.0, key)?
-            .seal_in_place_separate_tag(nonce, Aad::empty(), data)
-            .map(|tag| tag.as_ref().to_vec())
-            .map_err(|_| wrong_length("content (at most)", usize::MAX, length))
+        let mut tag = [0; TAG_BYTES];
+        Portable::new(self.0, key)?
+            .seal(nonce, &[], data, &mut tag)
+            .map_err(|_| wrong_length("content (at most)", usize::MAX, data.len()))?;
+        Ok(tag.to_vec())
     }
 }
 
-/// The longest AES key, in bytes.
-const MAX_KEY_BYTES: usize = 32;
-
 /// The key and the nonce of one direction.
-struct Keyed {
-    key: LessSafeKey,
+struct Keyed<K> {
+    key: K,
     fixed: [u8; 4],
     /// The nonce's counter. It goes up by one for every packet; the framing refuses the 2^32nd packet under one key,
     /// so no value comes twice.
     invocation: u64,
 }
 
-impl Keyed {
-    fn new(algorithm: &'static Algorithm, key: &[u8], iv: &[u8]) -> Result<Self, KeysError> {
+impl<K> Keyed<K> {
+    fn new(key: K, iv: &[u8]) -> Result<Self, KeysError> {
         let (fixed, invocation) = iv
             .split_first_chunk::<4>()
             .and_then(|(fixed, counter)| Some((*fixed, u64::from_be_bytes(counter.try_into().ok()?))))
             .ok_or_else(|| wrong_length("initialisation vector", IV_BYTES, iv.len()))?;
         Ok(Self {
-            key: less_safe_key(algorithm, key)?,
+            key,
             fixed,
             invocation,
         })
     }
 
-    fn next_nonce(&mut self) -> Nonce {
+    fn next_nonce(&mut self) -> [u8; IV_BYTES] {
         let mut nonce = [0; IV_BYTES];
         let (fixed, counter) = nonce.split_at_mut(self.fixed.len());
         fixed.copy_from_slice(&self.fixed);
         counter.copy_from_slice(&self.invocation.to_be_bytes());
         self.invocation = self.invocation.wrapping_add(1);
-        Nonce::assume_unique_for_key(nonce)
+        nonce
     }
 }
 
@@ -111,7 +122,7 @@ const SHAPE: Shape = Shape {
     hides_bad_length: false,
 };
 
-impl Open for Keyed {
+impl<K: Key> Open for Keyed<K> {
     fn shape(&self) -> Shape {
         SHAPE
     }
@@ -122,55 +133,28 @@ impl Open for Keyed {
 
     fn open(&mut self, _sequence: u32, packet: &mut [u8]) -> Result<(), IntegrityError> {
         let nonce = self.next_nonce();
-        let (length, rest) = packet
-            .split_first_chunk_mut::<LENGTH_BYTES>()
-            .ok_or(IntegrityError)?;
-        self.key
-            .open_in_place(nonce, Aad::from(*length), rest)
-            .map(|_| ())
-            .map_err(|_| IntegrityError)
+        let (length, body, tag) = parts(packet).ok_or(IntegrityError)?;
+        self.key.open(&nonce, length, body, tag)
     }
 }
 
-impl Seal for Keyed {
+impl<K: Key> Seal for Keyed<K> {
     fn shape(&self) -> Shape {
         SHAPE
     }
 
     fn seal(&mut self, _sequence: u32, packet: &mut [u8]) -> Result<(), SealError> {
         let nonce = self.next_nonce();
-        let (length, rest) = packet
-            .split_first_chunk_mut::<LENGTH_BYTES>()
-            .ok_or(SealError::Refused)?;
-        let (body, room) = rest
-            .split_last_chunk_mut::<TAG_BYTES>()
-            .ok_or(SealError::Refused)?;
-        let tag = self
-            .key
-            .seal_in_place_separate_tag(nonce, Aad::from(*length), body)
-            .map_err(|_| SealError::Refused)?;
-        room.copy_from_slice(tag.as_ref());
-        Ok(())
+        let (length, body, tag) = parts(packet).ok_or(SealError::Refused)?;
+        self.key.seal(&nonce, length, body, tag)
     }
 }
 
-impl Drop for Keyed {
-    fn drop(&mut self) {
-        let algorithm = self.key.algorithm();
-        let zeros = [0; MAX_KEY_BYTES];
-        if let Some(Ok(harmless)) = zeros
-            .get(..algorithm.key_len())
-            .map(|zeros| less_safe_key(algorithm, zeros))
-        {
-            overwrite(&mut self.key, harmless);
-        }
-    }
-}
-
-fn less_safe_key(algorithm: &'static Algorithm, key: &[u8]) -> Result<LessSafeKey, KeysError> {
-    UnboundKey::new(algorithm, key)
-        .map(LessSafeKey::new)
-        .map_err(|_| wrong_length("key", algorithm.key_len(), key.len()))
+/// What of a packet is only authenticated, what is ciphered too, and the tag.
+fn parts(packet: &mut [u8]) -> Option<(&[u8], &mut [u8], &mut [u8; TAG_BYTES])> {
+    let (length, rest) = packet.split_at_mut_checked(LENGTH_BYTES)?;
+    let (body, tag) = rest.split_last_chunk_mut::<TAG_BYTES>()?;
+    Some((length, body, tag))
 }
 
 const fn wrong_length(what: &'static str, needed: usize, found: usize) -> KeysError {
