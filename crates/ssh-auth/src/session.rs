@@ -152,9 +152,9 @@ impl Session {
         self.transport.send(message)
     }
 
-    /// How many bytes of bulk data may be sent now; see [`Transport::data_room`].
-    pub fn data_room(&self) -> usize {
-        self.transport.data_room()
+    /// Whether a message of bulk data may be sent now; see [`Transport::has_data_room`].
+    pub fn has_data_room(&self) -> bool {
+        self.transport.has_data_room()
     }
 
     /// Sends a message of bulk data; see [`Transport::send_data`].

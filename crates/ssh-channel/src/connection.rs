@@ -180,7 +180,7 @@ impl Connection {
 
     /// The next channel to call, if there is room to write.
     fn next_writable(&mut self) -> Option<Event> {
-        if self.session.data_room() == 0 {
+        if !self.session.has_data_room() {
             return None;
         }
         self.turns

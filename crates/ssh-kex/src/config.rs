@@ -76,7 +76,7 @@ fn own_identification() -> Identification {
 pub struct Limits {
     /// Messages held back while keys are being changed, in bytes: what the peer can make us owe it until it is done.
     pub hold_queue_bytes: usize,
-    /// Bulk data is sealed until this many bytes wait to be sent.
+    /// Bulk data is sealed until this many bytes wait to be sent, or more: the last message is not cut for it.
     pub bulk_outbox_bytes: usize,
     /// While this many bytes wait to be sent, nothing more is taken from the peer: one that asks without reading
     /// our answers stops itself. More than [`bulk_outbox_bytes`](Self::bulk_outbox_bytes), or bulk data would stop

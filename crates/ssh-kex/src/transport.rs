@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Rooms above see a stream that never stops: during a change of keys control messages wait in a bounded queue and
-//! [`data_room`](Transport::data_room) is 0. A peer that makes us owe it more than the queue holds ends the connection;
+//! [`has_data_room`](Transport::has_data_room) says no. A peer that makes us owe it more than the queue holds ends the connection;
 //! one that does not read what we owe it is not read from either ([`Limits::outbox_bytes`](crate::Limits)).
 
 mod exchanging;
@@ -162,19 +162,16 @@ impl Transport {
         self.dispatch(message, true)
     }
 
-    /// How many bytes of bulk data may be sealed now: 0 while keys are being changed, when enough waits to be sent, and
-    /// at the end.
-    pub fn data_room(&self) -> usize {
-        if self.exchange.holds_messages() || self.is_over() {
-            return 0;
-        }
-        let limit = self.link.config.limits.bulk_outbox_bytes;
-        let room = limit.saturating_sub(self.link.wire.sealer.outbox_len());
-        // A last little room would be filled with a little packet.
-        if room < limit / 8 { 0 } else { room }
+    /// Whether another message of bulk data may be sealed now: not while keys are being changed, when enough waits to be
+    /// sent, or at the end. The last message may pass the limit: one cut to what is left of it would make the next a
+    /// little one, sent by itself (docs/decisions/0016).
+    pub fn has_data_room(&self) -> bool {
+        !self.exchange.holds_messages()
+            && !self.is_over()
+            && self.link.wire.sealer.outbox_len() < self.link.config.limits.bulk_outbox_bytes
     }
 
-    /// Sends bulk data. Only when [`data_room`](Self::data_room) is not 0: otherwise it counts against the hold queue.
+    /// Sends bulk data. Only when there is [room](Self::has_data_room): otherwise it counts against the hold queue.
     pub fn send_data<M: Message + ?Sized>(&mut self, message: &M) {
         self.carried_bulk |= !self.exchange.holds_messages();
         // What can fail here is remembered, and `poll` reports it.

@@ -266,9 +266,9 @@ impl Connection {
 /// Seals data packet by packet, straight from the caller's slice, until it, the window or the room is used up.
 fn fill(session: &mut Session, link: &mut Link, stream: Stream, bytes: &[u8], max_packet: u32) -> usize {
     let mut left = bytes;
-    loop {
+    while session.has_data_room() {
         let packet_room = usize_from(link.window.packet_room().min(max_packet));
-        let count = left.len().min(packet_room).min(session.data_room());
+        let count = left.len().min(packet_room);
         if count == 0 {
             break;
         }

@@ -56,8 +56,7 @@ impl Connection {
             return Ok(Datagram::NoCredit);
         }
         let number = id.number();
-        // The last datagram may pass the end of the room: waiting for just as much room would be waking up for nothing.
-        if self.turns.must_wait(number) || self.session.data_room() == 0 {
+        if self.turns.must_wait(number) || !self.session.has_data_room() {
             self.turns.wait(number);
             return Ok(Datagram::Later);
         }

@@ -380,7 +380,10 @@ fn b19_ten_thousand_changes_of_keys_under_load_lose_nothing() {
         side.preferences.edit_kex("curve25519-sha256").unwrap();
         side.rekey.bytes = 32 * 1024;
         // Little is under way at once, so that keys are worn by what one of them has protected.
-        side.limits.bulk_outbox_bytes = 48 * 1024;
+        side.limits.bulk_outbox_bytes = 32 * 1024;
+    }
+    for side in [&mut setup.client_connection, &mut setup.server_connection] {
+        side.max_packet_out = 16 * 1024;
     }
     let mut pair = setup.connect();
     let up = pair.ends.client.open(ChannelType::Session).unwrap();
