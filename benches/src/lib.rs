@@ -1,6 +1,7 @@
 //! What the benches share: the numbers they agree on, and our client and server in memory.
 #![forbid(unsafe_code)]
 
+pub mod gcm;
 pub mod memory_pair;
 pub mod packets;
 
