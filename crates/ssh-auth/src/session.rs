@@ -157,6 +157,11 @@ impl Session {
         self.transport.has_data_room()
     }
 
+    /// Whether it pays to read several packets at once; see [`Transport::opens_in_pairs`].
+    pub fn opens_in_pairs(&self) -> bool {
+        self.transport.opens_in_pairs()
+    }
+
     /// Sends a message of bulk data; see [`Transport::send_data`].
     pub fn send_data<M: Message + ?Sized>(&mut self, message: &M) {
         self.transport.send_data(message);

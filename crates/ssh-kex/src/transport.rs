@@ -171,6 +171,11 @@ impl Transport {
             && self.link.wire.sealer.outbox_len() < self.link.config.limits.bulk_outbox_bytes
     }
 
+    /// Whether it pays to read several packets at once; see [`Opener::opens_in_pairs`](crate::wire::Opener::opens_in_pairs).
+    pub fn opens_in_pairs(&self) -> bool {
+        self.link.wire.opener.opens_in_pairs()
+    }
+
     /// Sends bulk data. Only when there is [room](Self::has_data_room): otherwise it counts against the hold queue.
     pub fn send_data<M: Message + ?Sized>(&mut self, message: &M) {
         self.carried_bulk |= !self.exchange.holds_messages();

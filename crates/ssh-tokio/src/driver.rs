@@ -240,6 +240,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Driver<S> {
             self.work(state, now);
         }
         self.block = std::mem::take(state.connection.read_buffer());
+        self.blocks
+            .open_pairs(state.connection.session().opens_in_pairs());
         self.read_stopped = self.block.len() > READ_STOP_BYTES;
         let write_bytes = self
             .outgoing

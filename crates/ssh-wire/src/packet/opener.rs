@@ -84,6 +84,11 @@ impl Opener {
         &mut self.unread
     }
 
+    /// Whether packets are opened in less time where the one behind each is there, too: who reads should read much at once.
+    pub fn opens_in_pairs(&self) -> bool {
+        self.protection.looks_ahead()
+    }
+
     /// The next packet, or `None` while it is not complete. After an error, the same error for ever.
     #[expect(
         clippy::should_implement_trait,
@@ -149,7 +154,7 @@ impl Opener {
                     return Ok(None);
                 };
                 let declared = self.protection.packet_length(self.sequence, head);
-                match self.admit(declared) {
+                match self.shape.admit(declared) {
                     Ok(length) => length,
                     Err(_) if self.shape.length_is_ciphered => return self.refuse(IntegrityError.into(), 0),
                     Err(error) => return Err(error),
@@ -159,10 +164,18 @@ impl Opener {
         self.state = State::ExpectRest { length };
         let done = length.saturating_add(LENGTH_BYTES);
         let whole = done.saturating_add(self.shape.tag_bytes);
-        let Some(packet) = self.unread.get_mut(..whole) else {
+        let Some((packet, behind)) = self.unread.split_at_mut_checked(whole) else {
             return Ok(None);
         };
-        let opened = self.protection.open(self.sequence, packet);
+        let next = if self.protection.looks_ahead() {
+            self.shape.whole_packet(behind)
+        } else {
+            None
+        };
+        let opened = match next {
+            Some(next) => self.protection.open_before(self.sequence, packet, next),
+            None => self.protection.open(self.sequence, packet),
+        };
         let payload_bytes = match opened
             .map_err(PacketError::from)
             .and_then(|()| unpad(packet, length))
@@ -204,28 +217,6 @@ impl Opener {
         Err(IntegrityError.into())
     }
 
-    /// Whether a packet may have that length.
-    fn admit(&self, declared: u32) -> Result<usize, PacketError> {
-        let length = usize_from(declared);
-        let aligned = if self.shape.length_is_aligned {
-            length.saturating_add(LENGTH_BYTES)
-        } else {
-            length
-        };
-        if length > MAX_PACKET_BYTES {
-            Err(PacketError::TooLong { length: declared })
-        } else if length < MIN_PACKET_BYTES {
-            Err(PacketError::TooShort { length: declared })
-        } else if !aligned.is_multiple_of(self.shape.block_bytes) {
-            Err(PacketError::NotAligned {
-                length: declared,
-                block_bytes: self.shape.block_bytes,
-            })
-        } else {
-            Ok(length)
-        }
-    }
-
     /// Counts a packet and returns its sequence number.
     fn count(&mut self, whole: usize) -> Result<u32, PacketError> {
         let sequence = self.sequence;
@@ -257,6 +248,38 @@ impl Opener {
                 packet.freeze()
             }
         }
+    }
+}
+
+impl Shape {
+    /// Whether a packet may have that length.
+    fn admit(self, declared: u32) -> Result<usize, PacketError> {
+        let length = usize_from(declared);
+        let aligned = if self.length_is_aligned {
+            length.saturating_add(LENGTH_BYTES)
+        } else {
+            length
+        };
+        if length > MAX_PACKET_BYTES {
+            Err(PacketError::TooLong { length: declared })
+        } else if length < MIN_PACKET_BYTES {
+            Err(PacketError::TooShort { length: declared })
+        } else if !aligned.is_multiple_of(self.block_bytes) {
+            Err(PacketError::NotAligned {
+                length: declared,
+                block_bytes: self.block_bytes,
+            })
+        } else {
+            Ok(length)
+        }
+    }
+
+    /// The packet that `bytes` begin with, length and tag included, if it is there whole and its length, which is clear,
+    /// is allowed.
+    fn whole_packet(self, bytes: &[u8]) -> Option<&[u8]> {
+        let declared = u32::from_be_bytes(*bytes.first_chunk()?);
+        let length = self.admit(declared).ok()?;
+        bytes.get(..length.saturating_add(LENGTH_BYTES).saturating_add(self.tag_bytes))
     }
 }
 

@@ -41,6 +41,16 @@ pub struct Sealer {
     packets: u64,
     keyed: bool,
     failure: Option<SealError>,
+    /// The last packet of the outbox is enciphered and waits for its tag.
+    untagged: Option<Untagged>,
+}
+
+/// A packet without its tag.
+#[derive(Debug, Clone, Copy)]
+struct Untagged {
+    /// Where in the outbox it begins.
+    start: usize,
+    sequence: u32,
 }
 
 impl Sealer {
@@ -58,6 +68,7 @@ impl Sealer {
             packets: 0,
             keyed: false,
             failure: None,
+            untagged: None,
         }
     }
 
@@ -108,6 +119,7 @@ impl Sealer {
     /// Changes keys: what is sealed from now on is protected with `protection`. Under strict kex (`reset_sequence`)
     /// sequence numbers begin at 0 again.
     pub fn set_protection(&mut self, protection: Box<dyn Seal>, reset_sequence: bool) {
+        self.tag_last();
         self.shape = protection.shape();
         self.protection = protection;
         self.bytes = 0;
@@ -132,7 +144,8 @@ impl Sealer {
 
     /// The bytes to send. Take some from the front, or swap the whole vector for an empty one, and say how many were
     /// taken with [`transmitted`](Sealer::transmitted).
-    pub const fn outbox(&mut self) -> &mut Vec<u8> {
+    pub fn outbox(&mut self) -> &mut Vec<u8> {
+        self.tag_last();
         &mut self.outbox
     }
 
@@ -229,11 +242,49 @@ impl Sealer {
                 *padding_length = u8::try_from(padding).map_err(|_| SealError::Refused)?;
             }
         }
-        self.protection.seal(sequence, packet)?;
+        self.encipher_and_tag(Untagged { start, sequence })?;
         self.sequence = sequence.wrapping_add(1);
         self.packets = self.packets.saturating_add(1);
         self.bytes = self.bytes.saturating_add(u64::from(u32_saturating(whole)));
         Ok(sequence)
+    }
+
+    /// Protects the last packet of the outbox. Where tags take less time two at a time, it gets its tag with the next one, or
+    /// before anybody sees the outbox.
+    fn encipher_and_tag(&mut self, last: Untagged) -> Result<(), SealError> {
+        let (sent, packet) = self
+            .outbox
+            .split_at_mut_checked(last.start)
+            .ok_or(SealError::Refused)?;
+        let Some(steps) = self.protection.in_steps() else {
+            return self.protection.seal(last.sequence, packet);
+        };
+        steps.encipher(packet)?;
+        let Some(first) = self.untagged.take() else {
+            self.untagged = Some(last);
+            return Ok(());
+        };
+        let before = sent.get_mut(first.start..).ok_or(SealError::Refused)?;
+        let tagged = steps.tag_two((first.sequence, before), (last.sequence, packet));
+        if tagged.is_err() {
+            self.untagged = Some(first);
+        }
+        tagged
+    }
+
+    /// Gives the packet that waits for its tag one.
+    fn tag_last(&mut self) {
+        let Some(last) = self.untagged.take() else {
+            return;
+        };
+        let tagged = match (self.outbox.get_mut(last.start..), self.protection.in_steps()) {
+            (Some(packet), Some(steps)) => steps.tag((last.sequence, packet)),
+            _ => Err(SealError::Refused),
+        };
+        if let Err(error) = tagged {
+            self.outbox.truncate(last.start);
+            self.failure = Some(error);
+        }
     }
 
     /// Appends padding that fills a `multiple` of bytes and returns how much.

@@ -10,6 +10,7 @@
 )]
 
 mod hostile;
+mod pairs;
 mod round_trip;
 mod suites;
 mod vectors;
