@@ -11,10 +11,11 @@ use aes::Aes128;
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use ctr::Ctr128BE;
+use hmac::{Hmac, Mac};
 use poly1305::Poly1305;
 use poly1305::universal_hash::KeyInit;
-use ring::hmac;
 use rustix::pipe::fcntl_setpipe_size;
+use sha2::Sha256;
 use ssh_benches::gcm::Gcm;
 
 use crate::roles::{Direction, Result};
@@ -28,17 +29,30 @@ const PIPE: usize = 1024 * 1024;
 /// Room for the longest tag.
 const TAG: usize = 32;
 
-/// One end: what it does to a packet and the place of its tag before it is sent, or after it has come.
+/// One end: what it does to packets and the places of their tags before they are sent, or after they have come.
 type End = Box<dyn FnMut(u64, &mut [u8]) -> Result<()> + Send>;
 
-/// The sealing and the opening end of a cipher, each with the primitives that our packets use.
-fn ends(cipher: &str) -> Result<[End; 2]> {
-    match cipher {
-        "aes128-gcm@openssh.com" => Ok([gcm(true), gcm(false)]),
-        "chacha20-poly1305@openssh.com" => Ok([polynomial(true), polynomial(false)]),
-        "aes128-ctr" => Ok([counter_mode_and_hash(true), counter_mode_and_hash(false)]),
-        other => Err(format!("no ceiling is known for {other}").into()),
-    }
+/// Both ends of a cipher.
+struct Ends {
+    seal: End,
+    open: End,
+    /// How many packets they take at once, and are written and read at once.
+    at_once: usize,
+}
+
+/// The ends of a cipher, with the primitives that our packets use.
+fn ends(cipher: &str) -> Result<Ends> {
+    let (make, at_once): (fn(bool) -> End, _) = match cipher {
+        "aes128-gcm@openssh.com" => (gcm, 1),
+        "chacha20-poly1305@openssh.com" => (polynomial, 1),
+        "aes128-ctr" => (counter_mode_and_hash, 2),
+        other => return Err(format!("no ceiling is known for {other}").into()),
+    };
+    Ok(Ends {
+        seal: make(true),
+        open: make(false),
+        at_once,
+    })
 }
 
 fn nonce(counter: u64) -> [u8; 12] {
@@ -80,18 +94,32 @@ fn polynomial(seals: bool) -> End {
     })
 }
 
-/// AES-128 in counter mode, and HMAC-SHA2-256 over what goes over the wire.
+/// AES-128 in counter mode, and HMAC-SHA2-256 over what goes over the wire, of two packets at a time (docs/decisions/0017).
 fn counter_mode_and_hash(seals: bool) -> End {
     let mut stream = Ctr128BE::<Aes128>::new(&[7; 16].into(), &[0; 16].into());
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
-    Box::new(move |_counter, packet| {
-        let (body, place) = packet.split_at_mut(PACKET);
+    let key = <Hmac<Sha256> as KeyInit>::new(&[7; 64].into());
+    Box::new(move |_counter, packets| {
+        let (one, other) = packets.split_at_mut(PACKET + TAG);
+        let ((one, place), (other, other_place)) = (one.split_at_mut(PACKET), other.split_at_mut(PACKET));
         if seals {
-            stream.apply_keystream(body);
-            place[..32].copy_from_slice(hmac::sign(&key, body).as_ref());
+            stream.apply_keystream(one);
+            stream.apply_keystream(other);
+        }
+        let (mut hash, mut other_hash) = (key.clone(), key.clone());
+        for (block, other_block) in one.chunks(64).zip(other.chunks(64)) {
+            hash.update(block);
+            other_hash.update(other_block);
+        }
+        if seals {
+            place[..32].copy_from_slice(&hash.finalize().into_bytes());
+            other_place[..32].copy_from_slice(&other_hash.finalize().into_bytes());
         } else {
-            hmac::verify(&key, body, &place[..32]).map_err(|_| "opening failed")?;
-            stream.apply_keystream(body);
+            hash.verify_slice(&place[..32]).map_err(|_| "opening failed")?;
+            other_hash
+                .verify_slice(&other_place[..32])
+                .map_err(|_| "opening failed")?;
+            stream.apply_keystream(one);
+            stream.apply_keystream(other);
         }
         Ok(())
     })
@@ -103,7 +131,7 @@ type Source = Box<dyn FnMut(&mut [u8]) -> Result<()> + Send>;
 /// What takes it when it has been opened.
 type Sink = Box<dyn FnMut(&[u8]) -> Result<()>>;
 
-/// One thread seals 32 KiB packets and writes them, one reads and opens them: the MiB per second that `bytes` bytes reach.
+/// One thread seals 32 KiB packets and writes them, one or two at a time, one reads and opens them: the MiB per second that `bytes` bytes reach.
 pub(crate) fn stream(cipher: &str, bytes: u64) -> Result<f64> {
     between(cipher, bytes, Box::new(|_| Ok(())), Box::new(|_| Ok(())))
 }
@@ -148,26 +176,34 @@ pub(crate) fn programs(cipher: &str, bytes: u64, direction: Direction, file: &Pa
 fn between(cipher: &str, bytes: u64, mut source: Source, mut sink: Sink) -> Result<f64> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    let packets = bytes / PACKET as u64;
-    let [mut seal, mut open] = ends(cipher)?;
+    let Ends {
+        mut seal,
+        mut open,
+        at_once,
+    } = ends(cipher)?;
+    let batches = bytes / (at_once * PACKET) as u64;
     let begin = Instant::now();
     let sender = std::thread::spawn(move || -> Result<()> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        let mut packet = vec![0; PACKET + TAG];
-        for counter in 0..packets {
-            source(&mut packet[..PACKET])?;
-            seal(counter, &mut packet)?;
-            stream.write_all(&packet)?;
+        let mut packets = vec![0; at_once * (PACKET + TAG)];
+        for counter in 0..batches {
+            for packet in packets.chunks_mut(PACKET + TAG) {
+                source(&mut packet[..PACKET])?;
+            }
+            seal(counter, &mut packets)?;
+            stream.write_all(&packets)?;
         }
         Ok(())
     });
     let (mut stream, _) = listener.accept()?;
-    let mut packet = vec![0; PACKET + TAG];
-    for counter in 0..packets {
-        stream.read_exact(&mut packet)?;
-        open(counter, &mut packet)?;
-        sink(&packet[..PACKET])?;
+    let mut packets = vec![0; at_once * (PACKET + TAG)];
+    for counter in 0..batches {
+        stream.read_exact(&mut packets)?;
+        open(counter, &mut packets)?;
+        for packet in packets.chunks(PACKET + TAG) {
+            sink(&packet[..PACKET])?;
+        }
     }
     drop(sink);
     sender.join().map_err(|_| "the sender panicked")??;

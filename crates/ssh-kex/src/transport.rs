@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Rooms above see a stream that never stops: during a change of keys control messages wait in a bounded queue and
-//! [`has_data_room`](Transport::has_data_room) says no. A peer that makes us owe it more than the queue holds ends the connection;
-//! one that does not read what we owe it is not read from either ([`Limits::outbox_bytes`](crate::Limits)).
+//! [`has_data_room`](Transport::has_data_room) says no. A peer that makes us owe it more than the queue holds ends the
+//! connection; one that does not read what we owe it is not read from either ([`Limits::outbox_bytes`](crate::Limits)).
 
 mod exchanging;
 mod notices;
@@ -171,7 +171,8 @@ impl Transport {
             && self.link.wire.sealer.outbox_len() < self.link.config.limits.bulk_outbox_bytes
     }
 
-    /// Whether it pays to read several packets at once; see [`Opener::opens_in_pairs`](crate::wire::Opener::opens_in_pairs).
+    /// Whether it pays to read several packets at once; see
+    /// [`Opener::opens_in_pairs`](crate::wire::Opener::opens_in_pairs).
     pub fn opens_in_pairs(&self) -> bool {
         self.link.wire.opener.opens_in_pairs()
     }

@@ -73,8 +73,9 @@ impl Opener {
     /// Where received bytes go: append them. Packets are opened where they stand and handed out as slices, so whoever
     /// reserves room here in large blocks decides how many packets come out of one block, and whoever keeps emptied
     /// blocks can use them again ([`BytesMut::try_reclaim`]) when the payloads are gone. The buffer may be taken out
-    /// (`std::mem::take`), filled elsewhere and put back before the next packet is asked for. An opener by itself
-    /// reserves no memory at all, whatever length a peer declares.
+    /// (`std::mem::take`), filled elsewhere and put back before the next packet is asked for. What has been appended stays
+    /// as it is: the tag of a packet may have been computed before its turn comes. An opener by itself reserves no memory
+    /// at all, whatever length a peer declares.
     pub const fn read_buffer(&mut self) -> &mut BytesMut {
         &mut self.unread
     }

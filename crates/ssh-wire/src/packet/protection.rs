@@ -5,7 +5,7 @@
 //!  Plain            │ clear   │ clear                           │     │  RFC 4253 §6, before the first NEWKEYS
 //!  EncryptAndMac    │ ciphered with the rest                    │ MAC │  RFC 4253 §6.3–6.4: MAC over the plaintext
 //!  EncryptThenMac   │ clear   │ ciphered                        │ MAC │  OpenSSH PROTOCOL §1.5: MAC over the ciphertext
-//!  an AEAD          │ its own affair: cipher/aes_gcm.rs, cipher/chacha20_poly1305.rs
+//!  an AEAD          │ its own affair: cipher/aes_gcm/mod.rs, cipher/chacha20_poly1305.rs
 //! ```
 
 mod encrypt_then_mac;
