@@ -5,8 +5,8 @@
 //!  outbox  │ sealed │ sealed │ gap 5 │ message … → padding → tag │
 //! ```
 
-use chacha20::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
+use chacha20::ChaCha20Legacy;
+use chacha20::cipher::{KeyIvInit, StreamCipher};
 
 use super::protection::{Plain, Seal, Shape};
 use super::{
@@ -35,7 +35,8 @@ pub struct Sealer {
     protection: Box<dyn Seal>,
     shape: Shape,
     compression: Stage<dyn Deflate>,
-    padding: ChaCha20Rng,
+    /// A key stream of 2^70 bytes: as random as a generator's, which would keep more of it ahead for each connection.
+    padding: ChaCha20Legacy,
     sequence: u32,
     bytes: u64,
     packets: u64,
@@ -62,7 +63,7 @@ impl Sealer {
             protection: Box::new(Plain),
             shape: Seal::shape(&Plain),
             compression: Stage::new(|method| method.deflating()),
-            padding: ChaCha20Rng::from_seed(padding_seed),
+            padding: ChaCha20Legacy::new(&padding_seed.into(), &[0; 8].into()),
             sequence: 0,
             bytes: 0,
             packets: 0,
@@ -304,7 +305,7 @@ impl Sealer {
         let at = self.outbox.len();
         self.outbox.resize(at.saturating_add(padding), 0);
         if let Some(room) = self.outbox.get_mut(at..) {
-            self.padding.fill_bytes(room);
+            self.padding.apply_keystream(room);
         }
         padding
     }
