@@ -13,6 +13,11 @@ import asyncssh
 
 side, host, port, *rest = sys.argv[1:]
 
+# Where keys grow old by time, our side alone asks for new ones: asyncssh 2.24.0 looks at the clock twice for each message, and
+# where its second ends in between, it sends its KEXINIT and then the message, which RFC 4253 section 7.1 forbids. Seen in one run
+# of forty, and refused by us as it must be.
+BY_TIME_NEVER = 0
+
 
 async def echo_one(conn, number):
     sent = os.urandom(2000 + number)
@@ -35,7 +40,7 @@ async def carry_files(conn, folder, size):
 
 async def client(user, key, known, folder, limit, seconds, channels):
     settings = dict(username=user, known_hosts=known, client_keys=[key], agent_path=None, config=None,
-                    kex_algs=["curve25519-sha256"], rekey_bytes=int(limit), rekey_seconds=int(seconds),
+                    kex_algs=["curve25519-sha256"], rekey_bytes=int(limit), rekey_seconds=BY_TIME_NEVER,
                     keepalive_interval=0.05, keepalive_count_max=10_000)
     async with asyncssh.connect(host, int(port), **settings) as conn:
         begin, size, sent = asyncio.get_event_loop().time(), 6_000 * int(channels), 0
@@ -54,10 +59,10 @@ async def echo(process):
     process.exit(0)
 
 
-async def server(authorized, host_key, limit, seconds):
+async def server(authorized, host_key, limit, _seconds):
     await asyncssh.listen(host, int(port), server_host_keys=[host_key], authorized_client_keys=authorized,
                           process_factory=echo, sftp_factory=True, encoding=None, config=None,
-                          rekey_bytes=int(limit), rekey_seconds=int(seconds))
+                          rekey_bytes=int(limit), rekey_seconds=BY_TIME_NEVER)
     await asyncio.Event().wait()
 
 
