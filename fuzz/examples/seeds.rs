@@ -84,6 +84,12 @@ fn packets(write: Write<'_>) {
         let choice = u8::try_from(count + choice).expect("few protections");
         let name = name.strip_suffix("@openssh.com").unwrap_or(name);
         write("packet_open", name, &[&[choice][..], sealer.outbox()].concat());
+        // A packet of the other keys, behind right ones.
+        write(
+            "packet_behind",
+            name,
+            &[&[choice, 94][..], sealer.outbox()].concat(),
+        );
         seen.extend(new);
     }
 }

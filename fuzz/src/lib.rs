@@ -15,7 +15,9 @@ use ssh_client::keys::known_hosts::KnownHosts;
 use ssh_client::keys::{Certificate, PrivateKey, PublicKey};
 use ssh_client::wire::bytes::BytesMut;
 use ssh_client::wire::identification::{IdentificationReader, Side};
-use ssh_client::wire::{Cipher, MAX_PACKET_BYTES, Mac, Opener, Reader, cipher, compression, mac, protection};
+use ssh_client::wire::{
+    Cipher, KeysError, MAX_PACKET_BYTES, Mac, Opener, Reader, Sealer, cipher, compression, mac, protection,
+};
 
 use memory::{Account, ROOM_BYTES, bounded};
 
@@ -27,6 +29,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("identification", identification),
     ("reader", reader),
     ("packet_open", packet_open),
+    ("packet_behind", packet_behind),
     ("decompress", decompress),
     ("public_key", public_key),
     ("private_key", private_key),
@@ -118,15 +121,8 @@ pub fn packet_open(data: &[u8]) {
     let choice = usize::from(choice);
     let count = protections().count();
     let protection = protections().nth(choice % count).flatten();
-    if let Some((cipher, mac)) = protection {
-        let keys = protection::DirectionKeys {
-            cipher,
-            mac,
-            key: &vec![1; cipher.key_bytes],
-            iv: &vec![2; cipher.iv_bytes],
-            mac_key: &vec![3; mac.map_or(0, |mac| mac.key_bytes)],
-        };
-        opener.set_protection(protection::opening(&keys).expect("keys of the right size"), true);
+    if let Some(protection) = protection {
+        opener.set_protection(keyed(protection, protection::opening), true);
     }
     let mut account = Account::default();
     for part in rest.chunks(1 + choice) {
@@ -149,6 +145,52 @@ pub fn packet_open(data: &[u8]) {
         opener.read_buffer().resize(largest, 0);
         assert!(opener.next().is_err());
     }
+}
+
+/// What a protection makes of the keys of these targets.
+fn keyed<T>(
+    (cipher, mac): (&'static Cipher, Option<&'static Mac>),
+    make: impl FnOnce(&protection::DirectionKeys<'_>) -> Result<T, KeysError>,
+) -> T {
+    let keys = protection::DirectionKeys {
+        cipher,
+        mac,
+        key: &vec![1; cipher.key_bytes],
+        iv: &vec![2; cipher.iv_bytes],
+        mac_key: &vec![3; mac.map_or(0, |mac| mac.key_bytes)],
+    };
+    make(&keys).expect("keys of the right size")
+}
+
+/// Arbitrary bytes behind two packets that are right, all of it there at once: the packets open, and the bytes never do. The
+/// first byte chooses among the protections, the second how long the packets are.
+pub fn packet_behind(data: &[u8]) {
+    let Some((&[choice, size], rest)) = data.split_first_chunk() else {
+        return;
+    };
+    let choice = usize::from(choice) % protections().count();
+    let Some(protection) = protections().nth(choice).flatten() else {
+        return;
+    };
+    let (mut sealer, mut opener) = (Sealer::new([4; 32]), Opener::new());
+    sealer.set_protection(keyed(protection, protection::sealing), true);
+    opener.set_protection(keyed(protection, protection::opening), true);
+    let payloads = [
+        vec![94; 1 + usize::from(size)],
+        vec![95; 1 + usize::from(size / 2)],
+    ];
+    for payload in &payloads {
+        sealer.seal_payload(payload);
+    }
+    opener.read_buffer().extend_from_slice(sealer.outbox());
+    opener.read_buffer().extend_from_slice(rest);
+    for payload in &payloads {
+        let opened = opener.next().expect("a right packet").expect("a whole packet");
+        assert_eq!(opened.payload, payload);
+    }
+    let behind = opener.next();
+    assert!(!matches!(behind, Ok(Some(_))), "it opened");
+    assert_eq!(opener.next(), behind);
 }
 
 /// The length field of a packet.
