@@ -9,25 +9,23 @@ use crate::{IntegrityError, KeysError, SealError};
 /// The longest AES key, in bytes.
 const MAX_KEY_BYTES: usize = 32;
 
+/// What a key works on: all of it in its place.
+pub(super) struct Parts<'p> {
+    /// Only authenticated.
+    pub(super) clear: &'p [u8],
+    /// Authenticated and ciphered.
+    pub(super) body: &'p mut [u8],
+    /// Filled when sealing, compared when opening.
+    pub(super) tag: &'p mut [u8; TAG_BYTES],
+}
+
 /// A key as a library holds it; it wipes itself.
 pub(super) trait Key: Send + 'static {
-    /// Enciphers `body` in place and fills `tag`; `clear` is authenticated with it. It refuses what is longer than GCM can be.
-    fn seal(
-        &self,
-        nonce: &[u8; IV_BYTES],
-        clear: &[u8],
-        body: &mut [u8],
-        tag: &mut [u8; TAG_BYTES],
-    ) -> Result<(), SealError>;
+    /// Enciphers the body and fills the tag. It refuses what is longer than GCM can be.
+    fn seal(&self, nonce: &[u8; IV_BYTES], parts: Parts<'_>) -> Result<(), SealError>;
 
-    /// Checks `clear` and `body`, and deciphers the latter in place. On failure its bytes are nobody's business.
-    fn open(
-        &self,
-        nonce: &[u8; IV_BYTES],
-        clear: &[u8],
-        body: &mut [u8],
-        tag: &[u8; TAG_BYTES],
-    ) -> Result<(), IntegrityError>;
+    /// Checks the tag and deciphers the body, whose bytes are nobody's business on failure.
+    fn open(&self, nonce: &[u8; IV_BYTES], parts: Parts<'_>) -> Result<(), IntegrityError>;
 }
 
 /// A key of `ring`, for every processor.
@@ -44,32 +42,20 @@ impl Portable {
 }
 
 impl Key for Portable {
-    fn seal(
-        &self,
-        nonce: &[u8; IV_BYTES],
-        clear: &[u8],
-        body: &mut [u8],
-        tag: &mut [u8; TAG_BYTES],
-    ) -> Result<(), SealError> {
+    fn seal(&self, nonce: &[u8; IV_BYTES], parts: Parts<'_>) -> Result<(), SealError> {
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let sealed = self
             .0
-            .seal_in_place_separate_tag(nonce, Aad::from(clear), body)
+            .seal_in_place_separate_tag(nonce, Aad::from(parts.clear), parts.body)
             .map_err(|_| SealError::Refused)?;
-        tag.copy_from_slice(sealed.as_ref());
+        parts.tag.copy_from_slice(sealed.as_ref());
         Ok(())
     }
 
-    fn open(
-        &self,
-        nonce: &[u8; IV_BYTES],
-        clear: &[u8],
-        body: &mut [u8],
-        tag: &[u8; TAG_BYTES],
-    ) -> Result<(), IntegrityError> {
-        let nonce = Nonce::assume_unique_for_key(*nonce);
+    fn open(&self, nonce: &[u8; IV_BYTES], parts: Parts<'_>) -> Result<(), IntegrityError> {
+        let (nonce, tag) = (Nonce::assume_unique_for_key(*nonce), (*parts.tag).into());
         self.0
-            .open_in_place_separate_tag(nonce, Aad::from(clear), (*tag).into(), body, 0..)
+            .open_in_place_separate_tag(nonce, Aad::from(parts.clear), tag, parts.body, 0..)
             .map(|_| ())
             .map_err(|_| IntegrityError)
     }
@@ -116,26 +102,14 @@ impl Vectors {
 
 #[cfg(target_arch = "x86_64")]
 impl Key for Vectors {
-    fn seal(
-        &self,
-        nonce: &[u8; IV_BYTES],
-        clear: &[u8],
-        body: &mut [u8],
-        tag: &mut [u8; TAG_BYTES],
-    ) -> Result<(), SealError> {
-        self.0.encrypt(nonce, clear, body, tag);
+    fn seal(&self, nonce: &[u8; IV_BYTES], parts: Parts<'_>) -> Result<(), SealError> {
+        self.0.encrypt(nonce, parts.clear, parts.body, parts.tag);
         Ok(())
     }
 
-    fn open(
-        &self,
-        nonce: &[u8; IV_BYTES],
-        clear: &[u8],
-        body: &mut [u8],
-        tag: &[u8; TAG_BYTES],
-    ) -> Result<(), IntegrityError> {
+    fn open(&self, nonce: &[u8; IV_BYTES], parts: Parts<'_>) -> Result<(), IntegrityError> {
         self.0
-            .decrypt(nonce, clear, body, tag)
+            .decrypt(nonce, parts.clear, parts.body, parts.tag)
             .map_err(|_| IntegrityError)
     }
 }
@@ -147,27 +121,30 @@ mod tests {
 
     use super::*;
 
-    /// What a key makes of a body: the ciphertext and its tag.
-    fn sealed(
-        key: &impl Key,
+    #[derive(Debug, Clone, PartialEq)]
+    struct Message {
         nonce: [u8; IV_BYTES],
-        clear: &[u8],
-        body: &[u8],
-    ) -> (Vec<u8>, [u8; TAG_BYTES]) {
-        let (mut body, mut tag) = (body.to_vec(), [0; TAG_BYTES]);
-        assert!(key.seal(&nonce, clear, &mut body, &mut tag).is_ok());
-        (body, tag)
+        clear: [u8; 4],
+        body: Vec<u8>,
+        tag: [u8; TAG_BYTES],
     }
 
-    fn opened(
-        key: &impl Key,
-        nonce: [u8; IV_BYTES],
-        clear: &[u8],
-        body: &[u8],
-        tag: &[u8; TAG_BYTES],
-    ) -> Option<Vec<u8>> {
-        let mut body = body.to_vec();
-        key.open(&nonce, clear, &mut body, tag).ok().map(|()| body)
+    impl Message {
+        fn parts(&mut self) -> ([u8; IV_BYTES], Parts<'_>) {
+            let (clear, body, tag) = (&self.clear[..], &mut self.body[..], &mut self.tag);
+            (self.nonce, Parts { clear, body, tag })
+        }
+
+        fn sealed(mut self, key: &impl Key) -> Self {
+            let (nonce, parts) = self.parts();
+            assert!(key.seal(&nonce, parts).is_ok());
+            self
+        }
+
+        fn opened(mut self, key: &impl Key) -> Option<Vec<u8>> {
+            let (nonce, parts) = self.parts();
+            key.open(&nonce, parts).ok().map(|()| self.body)
+        }
     }
 
     #[test]
@@ -185,31 +162,28 @@ mod tests {
             };
             let portable = Portable::new(length, key).unwrap();
             for bytes in (0..=1100).chain([4_095, 32_768, 32_784, 262_144]) {
-                let (mut nonce, mut clear, mut body) = ([0; IV_BYTES], [0; 4], vec![0; bytes]);
-                for part in [&mut nonce[..], &mut clear, &mut body] {
+                let mut plain = Message {
+                    nonce: [0; IV_BYTES],
+                    clear: [0; 4],
+                    body: vec![0; bytes],
+                    tag: [0; TAG_BYTES],
+                };
+                for part in [&mut plain.nonce[..], &mut plain.clear, &mut plain.body] {
                     random.fill_bytes(part);
                 }
-                let (cipher, tag) = sealed(&portable, nonce, &clear, &body);
-                assert_eq!(
-                    sealed(&vectors, nonce, &clear, &body),
-                    (cipher.clone(), tag),
-                    "{bytes}"
-                );
-                assert_eq!(
-                    opened(&vectors, nonce, &clear, &cipher, &tag).as_ref(),
-                    Some(&body),
-                    "{bytes}"
-                );
+                let mut sealed = plain.clone().sealed(&portable);
+                assert_eq!(plain.clone().sealed(&vectors), sealed, "{bytes}");
+                let opened = [sealed.clone().opened(&portable), sealed.clone().opened(&vectors)];
+                assert_eq!(opened, [Some(plain.body.clone()), Some(plain.body)], "{bytes}");
                 // One bit of anything is wrong.
-                let (bit, mut other) = (1 << (bytes % 8), (cipher, tag, clear));
+                let bit = 1 << (bytes % 8);
                 match bytes % 3 {
-                    0 => other.1[bytes % TAG_BYTES] ^= bit,
-                    1 => other.0[bytes / 2] ^= bit,
-                    _ => other.2[bytes % 4] ^= bit,
+                    0 => sealed.tag[bytes % TAG_BYTES] ^= bit,
+                    1 => sealed.body[bytes / 2] ^= bit,
+                    _ => sealed.clear[bytes % 4] ^= bit,
                 }
-                let (cipher, tag, clear) = other;
-                assert_eq!(opened(&vectors, nonce, &clear, &cipher, &tag), None, "{bytes}");
-                assert_eq!(opened(&portable, nonce, &clear, &cipher, &tag), None, "{bytes}");
+                let opened = [sealed.clone().opened(&portable), sealed.opened(&vectors)];
+                assert_eq!(opened, [None, None], "{bytes}");
             }
         }
     }

@@ -6,7 +6,7 @@
 
 mod library;
 
-use self::library::{Key, Portable};
+use self::library::{Key, Parts, Portable};
 use super::{Aead, Cipher, Construction, MAX_BYTES_OF_AES};
 use crate::packet::LENGTH_BYTES;
 use crate::packet::protection::{Open, Seal, Shape, clear_length};
@@ -65,18 +65,24 @@ impl Aead for AesGcm {
     fn decrypt_file(&self, key: &[u8], iv: &[u8], data: &mut [u8], tag: &[u8]) -> Result<(), IntegrityError> {
         let key = Portable::new(self.0, key).map_err(|_| IntegrityError)?;
         let nonce = iv.try_into().map_err(|_| IntegrityError)?;
-        let tag = tag.try_into().map_err(|_| IntegrityError)?;
-        key.open(nonce, &[], data, tag)
+        let mut tag = tag.try_into().map_err(|_| IntegrityError)?;
+        let (clear, body, tag) = (&[][..], data, &mut tag);
+        key.open(nonce, Parts { clear, body, tag })
     }
 
     fn encrypt_file(&self, key: &[u8], iv: &[u8], data: &mut [u8]) -> Result<Vec<u8>, KeysError> {
         let nonce = iv
             .try_into()
             .map_err(|_| wrong_length("initialisation vector", IV_BYTES, iv.len()))?;
-        let mut tag = [0; TAG_BYTES];
+        let (mut tag, length) = ([0; TAG_BYTES], data.len());
+        let parts = Parts {
+            clear: &[],
+            body: data,
+            tag: &mut tag,
+        };
         Portable::new(self.0, key)?
-            .seal(nonce, &[], data, &mut tag)
-            .map_err(|_| wrong_length("content (at most)", usize::MAX, data.len()))?;
+            .seal(nonce, parts)
+            .map_err(|_| wrong_length("content (at most)", usize::MAX, length))?;
         Ok(tag.to_vec())
     }
 }
@@ -133,8 +139,7 @@ impl<K: Key> Open for Keyed<K> {
 
     fn open(&mut self, _sequence: u32, packet: &mut [u8]) -> Result<(), IntegrityError> {
         let nonce = self.next_nonce();
-        let (length, body, tag) = parts(packet).ok_or(IntegrityError)?;
-        self.key.open(&nonce, length, body, tag)
+        self.key.open(&nonce, parts(packet).ok_or(IntegrityError)?)
     }
 }
 
@@ -145,16 +150,15 @@ impl<K: Key> Seal for Keyed<K> {
 
     fn seal(&mut self, _sequence: u32, packet: &mut [u8]) -> Result<(), SealError> {
         let nonce = self.next_nonce();
-        let (length, body, tag) = parts(packet).ok_or(SealError::Refused)?;
-        self.key.seal(&nonce, length, body, tag)
+        self.key.seal(&nonce, parts(packet).ok_or(SealError::Refused)?)
     }
 }
 
-/// What of a packet is only authenticated, what is ciphered too, and the tag.
-fn parts(packet: &mut [u8]) -> Option<(&[u8], &mut [u8], &mut [u8; TAG_BYTES])> {
-    let (length, rest) = packet.split_at_mut_checked(LENGTH_BYTES)?;
+/// A packet's length, which stays clear, what is ciphered, and its tag.
+fn parts(packet: &mut [u8]) -> Option<Parts<'_>> {
+    let (clear, rest) = packet.split_at_mut_checked(LENGTH_BYTES)?;
     let (body, tag) = rest.split_last_chunk_mut::<TAG_BYTES>()?;
-    Some((length, body, tag))
+    Some(Parts { clear, body, tag })
 }
 
 const fn wrong_length(what: &'static str, needed: usize, found: usize) -> KeysError {
