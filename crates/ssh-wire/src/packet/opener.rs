@@ -15,7 +15,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::protection::{Open, Plain, Shape};
+use super::protection::{Open, Plain, Shape, clear_length};
 use super::{
     HEADER_BYTES, LENGTH_BYTES, MAX_PACKET_BYTES, MAX_PACKETS_PER_KEY, MIN_PACKET_BYTES, MIN_PADDING_BYTES,
     Packet,
@@ -164,7 +164,7 @@ impl Opener {
         };
         self.state = State::ExpectRest { length };
         let done = length.saturating_add(LENGTH_BYTES);
-        let whole = done.saturating_add(self.shape.tag_bytes);
+        let whole = self.shape.whole(length);
         let Some((packet, behind)) = self.unread.split_at_mut_checked(whole) else {
             return Ok(None);
         };
@@ -278,9 +278,13 @@ impl Shape {
     /// The packet that `bytes` begin with, length and tag included, if it is there whole and its length, which is clear,
     /// is allowed.
     fn whole_packet(self, bytes: &[u8]) -> Option<&[u8]> {
-        let declared = u32::from_be_bytes(*bytes.first_chunk()?);
-        let length = self.admit(declared).ok()?;
-        bytes.get(..length.saturating_add(LENGTH_BYTES).saturating_add(self.tag_bytes))
+        let length = self.admit(clear_length(bytes)).ok()?;
+        bytes.get(..self.whole(length))
+    }
+
+    /// The bytes of a packet of that `packet_length`, with the length itself and the tag.
+    const fn whole(self, length: usize) -> usize {
+        length.saturating_add(LENGTH_BYTES).saturating_add(self.tag_bytes)
     }
 }
 

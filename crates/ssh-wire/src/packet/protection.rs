@@ -4,7 +4,7 @@
 //!                    length     padding len, payload, padding      tag
 //!  Plain            │ clear   │ clear                           │     │  RFC 4253 §6, before the first NEWKEYS
 //!  EncryptAndMac    │ ciphered with the rest                    │ MAC │  RFC 4253 §6.3–6.4: MAC over the plaintext
-//!  EncryptThenMac   │ clear   │ ciphered                        │ MAC │  OpenSSH PROTOCOL §1.5: MAC over the ciphertext
+//!  encrypt_then_mac │ clear   │ ciphered                        │ MAC │  OpenSSH PROTOCOL §1.5: MAC over the ciphertext
 //!  an AEAD          │ its own affair: cipher/aes_gcm/mod.rs, cipher/chacha20_poly1305.rs
 //! ```
 
@@ -13,7 +13,6 @@ mod encrypt_then_mac;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use self::encrypt_then_mac::EncryptThenMac;
 use super::LENGTH_BYTES;
 use crate::cipher::{Cipher, Construction, Crypt};
 use crate::mac::{Authenticate, Mac};
@@ -128,7 +127,7 @@ pub fn opening(keys: &DirectionKeys<'_>) -> Result<Box<dyn Open>, KeysError> {
     Ok(match &keys.cipher.construction {
         Construction::Aead(aead) => aead.opening(keys.key, keys.iv)?,
         Construction::NeedsMac(stream) => match Pair::new(keys, stream.decrypting(keys.key, keys.iv)?)? {
-            (pair, Order::EncryptThenMac) => Box::new(EncryptThenMac::new(pair)),
+            (pair, Order::EncryptThenMac) => Box::new(encrypt_then_mac::Opening::new(pair)),
             (pair, Order::EncryptAndMac) => Box::new(EncryptAndMac(pair)),
         },
     })
@@ -140,7 +139,7 @@ pub fn sealing(keys: &DirectionKeys<'_>) -> Result<Box<dyn Seal>, KeysError> {
     Ok(match &keys.cipher.construction {
         Construction::Aead(aead) => aead.sealing(keys.key, keys.iv)?,
         Construction::NeedsMac(stream) => match Pair::new(keys, stream.encrypting(keys.key, keys.iv)?)? {
-            (pair, Order::EncryptThenMac) => Box::new(EncryptThenMac::new(pair)),
+            (pair, Order::EncryptThenMac) => Box::new(encrypt_then_mac::Sealing(pair)),
             (pair, Order::EncryptAndMac) => Box::new(EncryptAndMac(pair)),
         },
     })

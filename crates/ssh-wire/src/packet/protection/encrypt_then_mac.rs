@@ -14,27 +14,35 @@ use crate::{IntegrityError, SealError};
 /// A tag that was computed; whoever learns that of a packet they forged could send it.
 type Tag = Zeroizing<[u8; MAX_TAG_BYTES]>;
 
-/// A cipher, and a MAC over its output.
-pub(super) struct EncryptThenMac {
+/// The half that opens.
+pub(super) struct Opening {
     pair: Pair,
     /// The tag that the packet of that number must have.
     ahead: Option<(u32, Tag)>,
 }
 
-impl EncryptThenMac {
+/// The half that seals.
+pub(super) struct Sealing(pub(super) Pair);
+
+const fn shape(pair: &Pair) -> Shape {
+    Shape {
+        block_bytes: pair.block_bytes,
+        tag_bytes: pair.tag_bytes,
+        head_bytes: LENGTH_BYTES,
+        length_is_aligned: false,
+        length_is_ciphered: false,
+        hides_bad_length: false,
+    }
+}
+
+/// What of a packet is ciphered.
+fn ciphered(body: &mut [u8]) -> Option<&mut [u8]> {
+    body.get_mut(LENGTH_BYTES..)
+}
+
+impl Opening {
     pub(super) const fn new(pair: Pair) -> Self {
         Self { pair, ahead: None }
-    }
-
-    const fn shape(&self) -> Shape {
-        Shape {
-            block_bytes: self.pair.block_bytes,
-            tag_bytes: self.pair.tag_bytes,
-            head_bytes: LENGTH_BYTES,
-            length_is_aligned: false,
-            length_is_ciphered: false,
-            hides_bad_length: false,
-        }
     }
 
     /// The tag that the packet must have, if it was computed with that of the one before.
@@ -56,14 +64,9 @@ impl EncryptThenMac {
     }
 }
 
-/// What of a packet is ciphered.
-fn ciphered(body: &mut [u8]) -> Option<&mut [u8]> {
-    body.get_mut(LENGTH_BYTES..)
-}
-
-impl Open for EncryptThenMac {
+impl Open for Opening {
     fn shape(&self) -> Shape {
-        self.shape()
+        shape(&self.pair)
     }
 
     fn packet_length(&mut self, _sequence: u32, head: &mut [u8]) -> u32 {
@@ -104,9 +107,9 @@ impl Open for EncryptThenMac {
     }
 }
 
-impl Seal for EncryptThenMac {
+impl Seal for Sealing {
     fn shape(&self) -> Shape {
-        self.shape()
+        shape(&self.0)
     }
 
     fn seal(&mut self, sequence: u32, packet: &mut [u8]) -> Result<(), SealError> {
@@ -115,7 +118,7 @@ impl Seal for EncryptThenMac {
     }
 
     fn in_steps(&mut self) -> Option<&mut dyn SealInSteps> {
-        if self.pair.mac.gains_by_pairs() {
+        if self.0.mac.gains_by_pairs() {
             Some(self)
         } else {
             None
@@ -123,16 +126,16 @@ impl Seal for EncryptThenMac {
     }
 }
 
-impl SealInSteps for EncryptThenMac {
+impl SealInSteps for Sealing {
     fn encipher(&mut self, packet: &mut [u8]) -> Result<(), SealError> {
-        let (body, _tag) = self.pair.split(packet).ok_or(SealError::Refused)?;
-        self.pair.crypt.apply(ciphered(body).ok_or(SealError::Refused)?);
+        let (body, _tag) = self.0.split(packet).ok_or(SealError::Refused)?;
+        self.0.crypt.apply(ciphered(body).ok_or(SealError::Refused)?);
         Ok(())
     }
 
     fn tag(&mut self, (sequence, packet): Numbered<'_>) -> Result<(), SealError> {
-        let (body, tag) = self.pair.split(packet).ok_or(SealError::Refused)?;
-        self.pair.mac.tag(sequence, body, tag);
+        let (body, tag) = self.0.split(packet).ok_or(SealError::Refused)?;
+        self.0.mac.tag(sequence, body, tag);
         Ok(())
     }
 
@@ -141,10 +144,10 @@ impl SealInSteps for EncryptThenMac {
         (first, packet): Numbered<'_>,
         (second, other): Numbered<'_>,
     ) -> Result<(), SealError> {
-        let (body, tag) = self.pair.split(packet).ok_or(SealError::Refused)?;
-        let (other_body, other_tag) = self.pair.split(other).ok_or(SealError::Refused)?;
+        let (body, tag) = self.0.split(packet).ok_or(SealError::Refused)?;
+        let (other_body, other_tag) = self.0.split(other).ok_or(SealError::Refused)?;
         let packets = [(first, &*body), (second, &*other_body)];
-        self.pair.mac.tag_two(packets, [tag, other_tag]);
+        self.0.mac.tag_two(packets, [tag, other_tag]);
         Ok(())
     }
 }
