@@ -79,8 +79,8 @@ pub struct Limits {
     /// Bulk data is sealed until this many bytes wait to be sent, or more: the last message is not cut for it.
     pub bulk_outbox_bytes: usize,
     /// While this many bytes wait to be sent, nothing more is taken from the peer: one that asks without reading
-    /// our answers stops itself. More than [`bulk_outbox_bytes`](Self::bulk_outbox_bytes), or bulk data would stop
-    /// the peer.
+    /// our answers stops itself. More than [`bulk_outbox_bytes`](Self::bulk_outbox_bytes) and the longest packet together,
+    /// or bulk data would stop the peer.
     pub outbox_bytes: usize,
     /// How long the peer may take until its identification line is complete.
     pub identification_deadline: Duration,
