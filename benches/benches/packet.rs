@@ -11,7 +11,7 @@ use poly1305::universal_hash::KeyInit;
 use ring::hmac;
 use ssh_benches::gcm::Gcm;
 use ssh_benches::{PAYLOAD_SIZES, packets};
-use ssh_client::wire::cipher;
+use ssh_client::wire::{cipher, mac};
 
 /// Packets in one measured batch of openings, so that filling the read buffer is not what is measured.
 const BATCH: usize = 8;
@@ -132,9 +132,38 @@ fn stream_and_polynomial() -> Seal {
     })
 }
 
+/// The tags of two packets, one after the other and at once, per MAC (docs/decisions/0017).
+fn tags(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("two_tags");
+    for mac in mac::ALL.iter().filter(|mac| mac.etm) {
+        let mut keyed = mac.construction.keyed(&vec![1; mac.key_bytes]).expect("a key");
+        for size in PAYLOAD_SIZES {
+            let (one, other) = (vec![94; size], vec![95; size]);
+            let (mut tag, mut other_tag) = (vec![0; mac.mac_bytes], vec![0; mac.mac_bytes]);
+            group.throughput(Throughput::Bytes(2 * size as u64));
+            group.bench_function(
+                BenchmarkId::new(format!("{} in turn", mac.name), size),
+                |bencher| {
+                    bencher.iter(|| {
+                        keyed.tag(1, &one, &mut tag);
+                        keyed.tag(2, &other, &mut other_tag);
+                    });
+                },
+            );
+            group.bench_function(
+                BenchmarkId::new(format!("{} at once", mac.name), size),
+                |bencher| {
+                    bencher.iter(|| keyed.tag_two([(1, &one), (2, &other)], [&mut tag, &mut other_tag]));
+                },
+            );
+        }
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = packets;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-    targets = seal, open, bare
+    targets = seal, open, bare, tags
 }
 criterion_main!(packets);

@@ -131,7 +131,8 @@ type Source = Box<dyn FnMut(&mut [u8]) -> Result<()> + Send>;
 /// What takes it when it has been opened.
 type Sink = Box<dyn FnMut(&[u8]) -> Result<()>>;
 
-/// One thread seals 32 KiB packets and writes them, one or two at a time, one reads and opens them: the MiB per second that `bytes` bytes reach.
+/// One thread seals 32 KiB packets and writes them, one or two at a time, one reads and opens them: the MiB per second that
+/// `bytes` bytes reach.
 pub(crate) fn stream(cipher: &str, bytes: u64) -> Result<f64> {
     between(cipher, bytes, Box::new(|_| Ok(())), Box::new(|_| Ok(())))
 }
