@@ -1,4 +1,7 @@
-//! Signals that end a client: caught, so that what it holds is given back first.
+//! Signals that end a program: caught, so that what it holds is given back first.
+//!
+//! What one program ignores, those that it starts ignore as well, and a program may be started with signals ignored
+//! already: HUP by `nohup`, INT and QUIT by a script's `&`. A signal that is caught has its usual effect on them again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

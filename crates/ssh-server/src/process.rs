@@ -20,6 +20,9 @@ use crate::pty::NewPty;
 use crate::session::Session;
 
 /// Runs programs as one account, which is the one this process runs as: the user is not changed here.
+///
+/// Signals that this process ignores, they ignore as well. A server that `nohup` (HUP) or a script's `&` (INT, QUIT) may
+/// start catches those, as tokio's `signal` does: else no `^C` and no lost client ends them.
 #[derive(Clone, Debug)]
 pub struct Programs {
     account: Account,

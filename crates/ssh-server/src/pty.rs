@@ -191,6 +191,8 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
+    use tokio::signal::unix::{SignalKind, signal};
+
     use super::*;
     use crate::channel::{PtyReq, TerminalModes, opcode};
     use crate::child::{self, Ends, Exit, Process};
@@ -297,6 +299,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_terminal_that_is_dropped_ends_its_session() {
+        let _not_ignored = signal(SignalKind::hangup()).unwrap();
         let (mut pty, mut process) =
             started("echo ready; exec sleep 300", &request(TerminalModes::default()));
         let _ = shown(&mut pty, "ready").await;

@@ -19,6 +19,7 @@ use ssh_server::keys::PublicKey;
 use ssh_server::tokio_driver::Handle;
 use ssh_server::{Application, Candidate, Decision, MAX_TERMINAL_NAME_BYTES, Permissions, Services, Session};
 use tokio::io::AsyncWriteExt;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves sessions to everybody with a key, with some permissions.
 struct Home {
@@ -198,6 +199,7 @@ async fn a_program_killed_at_its_terminal_is_told_of_by_the_signal() {
 
 #[tokio::test]
 async fn what_runs_at_the_terminal_ends_with_the_channel() {
+    let _not_ignored = signal(SignalKind::hangup()).unwrap();
     let place = Place::new();
     let handle = handle(&place).await;
     let mut channel = session(&handle).await;

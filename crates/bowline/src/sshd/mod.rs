@@ -20,13 +20,14 @@ use ssh_client::config_file::LogLevel;
 use ssh_client::kex::{MAX_MODULI_BYTES, Moduli};
 use ssh_server::keys::{Certificate, PrivateKey};
 use ssh_server::{Account, Config, Limits, Peer, Server};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use self::application::LoginServer;
 use self::arguments::Arguments;
 use self::options::Options;
 use self::threads::Threads;
 use crate::log;
+use crate::signals::{Signals, ended_by_signal};
 use crate::terminal::complain;
 use crate::transport::{Settings, keepalive};
 
@@ -80,9 +81,9 @@ fn run(mut arguments: Arguments, words: &[OsString]) -> Result<(), String> {
     let addresses = addresses(options)?;
     let says_where = level > LogLevel::Quiet;
     // Before anybody is told that the server listens: whoever hears it may end it at once.
-    let mut stopped = {
+    let mut signals = {
         let _inside = runtime.enter();
-        Stopped::watch()?
+        Signals::watch()?
     };
     let log_file = arguments.log_file.as_deref();
     let listeners = runtime.block_on(listen(&addresses, says_where, log_file))?;
@@ -92,31 +93,20 @@ fn run(mut arguments: Arguments, words: &[OsString]) -> Result<(), String> {
     if background::is_copy() {
         background::let_go()?;
     }
-    runtime.block_on(stopped.asked_for());
+    runtime.block_on(told_to_end(&mut signals));
     threads.end();
     Ok(())
 }
 
-/// The signals that ask the server to end.
-struct Stopped {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stopped {
-    fn watch() -> Result<Self, String> {
-        let stop = |kind| signal(kind).map_err(|error| format!("signals: {error}"));
-        Ok(Self {
-            terminate: stop(SignalKind::terminate())?,
-            interrupt: stop(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn asked_for(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+/// Waits for a signal to end. HUP is none, as for OpenSSH's server, which reads its configuration again.
+async fn told_to_end(signals: &mut Signals) {
+    loop {
+        let signal = signals.next().await;
+        if signal != SignalKind::hangup() {
+            tracing::info!("Received signal {}; terminating.", signal.as_raw_value());
+            return;
         }
+        tracing::warn!("Received SIGHUP; the configuration is read at the start only.");
     }
 }
 
@@ -146,10 +136,11 @@ async fn listen(
 
 async fn serve_standard_streams(server: &Server<LoginServer>) -> Result<(), String> {
     let stream = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
-    let served = server
-        .serve_stream(stream, Peer::named("standard input and output"))
-        .await;
-    served.map_err(|error| error.to_string())
+    let serving = server.serve_stream(stream, Peer::named("standard input and output"));
+    tokio::select! {
+        served = serving => served.map_err(|error| error.to_string()),
+        signal = ended_by_signal() => Err(format!("Received signal {}; terminating.", signal?)),
+    }
 }
 
 fn build(options: &Options, account: Account) -> Result<Server<LoginServer>, String> {

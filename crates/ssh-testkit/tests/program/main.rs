@@ -19,6 +19,7 @@
 //!  host_keys   every type of host key and certificate, in all four pairs
 //!  interactive   a person at OpenSSH's ssh in tmux ──▶ bowline sshd
 //!  sshd_sessions   the settings about sessions
+//!  signals   what bowline sshd does with signals, and with those it was started to ignore
 //!  killed   programs that are killed in the middle of their work, ours and OpenSSH's
 //!  algorithms, liveness   the options about them, each seen from outside
 //! ```
@@ -54,6 +55,7 @@ mod liveness;
 mod route;
 mod session;
 mod sftp;
+mod signals;
 mod ssh;
 mod sshd;
 mod sshd_forwarding;

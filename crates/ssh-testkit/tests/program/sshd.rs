@@ -130,7 +130,7 @@ fn one_connection_is_served_on_standard_input_and_output() {
     );
     let _ = run_with(&mut ready(&sftp, &["-b", "-"]), batch).with_code(0);
     assert_eq!(fs::metadata(keys.path("remote")).unwrap().len(), 5_000_000);
-    // Our own client has no ProxyCommand yet; what comes of a peer that is none:
+    // What comes of a peer that is none:
     let mut line = bowline(&["sshd", "-i", "-o", "LoginGraceTime=1"]);
     let finished = run_with(line.args(usual_words(&keys)), "GET / HTTP/1.0\r\n\r\n").with_code(255);
     assert!(finished.stdout.starts_with(b"SSH-2.0-Bowline_"), "{finished}");
@@ -233,20 +233,6 @@ fn a_server_that_gets_too_few_descriptors_to_begin_says_so() {
         ended_listening += u32::from(told.contains("Server listening"));
     }
     assert!(ended_listening > 0, "none was short of what its threads need");
-}
-
-#[test]
-fn a_signal_to_end_ends_it_well() {
-    for signal in ["-TERM", "-INT"] {
-        let mut server = Sshd::start(&[]);
-        let sent = Command::new("kill")
-            .arg(signal)
-            .arg(server.child.id().to_string())
-            .status()
-            .unwrap();
-        assert!(sent.success());
-        assert_eq!(server.child.wait().unwrap().code(), Some(0), "{signal}");
-    }
 }
 
 #[test]
