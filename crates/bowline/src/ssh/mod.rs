@@ -35,7 +35,7 @@ use self::guests::Guests;
 use self::interactive::{Ending, Interaction};
 use self::session::{Outputs, Tty};
 use crate::client::{Plan, plan};
-use crate::signals::ended_by_signal;
+use crate::signals::Signals;
 use crate::terminal::{complain, harmless, print, print_error, stop_asking};
 
 /// The exit status for this program's own failures, as in ssh(1).
@@ -79,6 +79,7 @@ fn login(arguments: Arguments, words: &[OsString]) -> Result<u8, String> {
     };
     let runtime = crate::runtime()?;
     let done = runtime.block_on(async {
+        let mut signals = Signals::watch()?;
         tokio::select! {
             done = async {
                 match &stdio_forward {
@@ -86,8 +87,8 @@ fn login(arguments: Arguments, words: &[OsString]) -> Result<u8, String> {
                     None => work.run().await,
                 }
             } => done,
-            number = ended_by_signal() => {
-                tracing::info!("Killed by signal {}.", number?);
+            signal = signals.next() => {
+                tracing::info!("Killed by signal {}.", signal.as_raw_value());
                 Ok(FAILED)
             }
         }

@@ -27,7 +27,7 @@ use self::arguments::Arguments;
 use self::options::Options;
 use self::threads::Threads;
 use crate::log;
-use crate::signals::{Signals, ended_by_signal};
+use crate::signals::Signals;
 use crate::terminal::complain;
 use crate::transport::{Settings, keepalive};
 
@@ -83,7 +83,7 @@ fn run(mut arguments: Arguments, words: &[OsString]) -> Result<(), String> {
     // Before anybody is told that the server listens: whoever hears it may end it at once.
     let mut signals = {
         let _inside = runtime.enter();
-        Signals::watch()?
+        Signals::watch_ignored_too()?
     };
     let log_file = arguments.log_file.as_deref();
     let listeners = runtime.block_on(listen(&addresses, says_where, log_file))?;
@@ -136,10 +136,11 @@ async fn listen(
 
 async fn serve_standard_streams(server: &Server<LoginServer>) -> Result<(), String> {
     let stream = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
+    let mut signals = Signals::watch_ignored_too()?;
     let serving = server.serve_stream(stream, Peer::named("standard input and output"));
     tokio::select! {
         served = serving => served.map_err(|error| error.to_string()),
-        signal = ended_by_signal() => Err(format!("Received signal {}; terminating.", signal?)),
+        signal = signals.next() => Err(format!("Received signal {}; terminating.", signal.as_raw_value())),
     }
 }
 

@@ -19,7 +19,7 @@
 //!  host_keys   every type of host key and certificate, in all four pairs
 //!  interactive   a person at OpenSSH's ssh in tmux ──▶ bowline sshd
 //!  sshd_sessions   the settings about sessions
-//!  signals   what bowline sshd does with signals, and with those it was started to ignore
+//!  signals   what bowline sshd and ssh do with signals, and with those they were started to ignore
 //!  killed   programs that are killed in the middle of their work, ours and OpenSSH's
 //!  algorithms, liveness   the options about them, each seen from outside
 //! ```

@@ -1,13 +1,14 @@
-//! What `bowline sshd` does with signals, and with those it was started to ignore.
+//! What `bowline sshd` and `bowline ssh` do with signals, and with those they were started to ignore.
 
 use std::fs;
-use std::process::{Child, Command};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
 
 use ssh_testkit::openssh::Keys;
 use ssh_testkit::peers;
 use ssh_testkit::running::run;
 
-use crate::bowline::{Sshd, bowline, program, usual_words, wait_until};
+use crate::bowline::{Peer, Sshd, bowline, program, usual_words, wait_until};
 use crate::sshd_settings::ssh;
 
 /// HUP, INT, QUIT and TERM in a mask of proc(5).
@@ -63,6 +64,38 @@ fn nor_do_those_of_one_connection_on_standard_input_and_output() {
     line.args(["-o", &format!("ProxyCommand={server}")]);
     let finished = run(line.arg(format!("{}@inetd.example", peers::user())).arg(SHOW)).with_code(0);
     assert_eq!(ignored(&finished.stdout_text()), 0, "{finished}");
+}
+
+#[test]
+fn clients_go_on_at_signals_that_they_were_started_to_ignore() {
+    for peer in Peer::all() {
+        let client = peer.client("ssh", &[]);
+        let mut line = Command::new("sh");
+        line.args(["-c", "trap '' HUP INT QUIT; exec \"$@\"", "sh"])
+            .arg(client.get_program());
+        line.env("HOME", "/nonexistent").env_remove("SSH_AUTH_SOCK");
+        line.args(client.get_args()).arg("echo begun; cat; exit 3");
+        line.stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = line.spawn().unwrap();
+        let mut shown = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        let _ = shown.read_line(&mut said).unwrap();
+        for name in ["-HUP", "-INT", "-QUIT"] {
+            signal(name, &child);
+        }
+        child.stdin.take().unwrap().write_all(b"still here\n").unwrap();
+        let _ = shown.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "begun\nstill here\n", "{}", peer.name);
+        assert_eq!(child.wait().unwrap().code(), Some(3), "{}", peer.name);
+        // What is not ignored ends it.
+        let mut child = line.spawn().unwrap();
+        let mut shown = BufReader::new(child.stdout.take().unwrap());
+        let _ = shown.read_line(&mut said).unwrap();
+        signal("-TERM", &child);
+        assert_eq!(child.wait().unwrap().code(), Some(255), "{}", peer.name);
+    }
 }
 
 #[test]
