@@ -1,8 +1,8 @@
 //! What `bowline sshd` and `bowline ssh` do with signals, and with those they were started to ignore.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use ssh_testkit::openssh::Keys;
 use ssh_testkit::peers;
@@ -15,8 +15,24 @@ use crate::sshd_settings::ssh;
 const WATCHED: u64 = 0x4007;
 /// Shows the mask of what is ignored.
 const SHOW: &str = "grep SigIgn /proc/self/status";
-/// Before a command of a shell: it is started as `nohup` and a script's `&` start it, and worse.
-const IGNORING: &str = "trap '' HUP INT QUIT TERM; exec";
+/// What `nohup` and a script's `&` have ignored, and more.
+const ALL: &str = "HUP INT QUIT TERM";
+
+/// `line`, started with these signals ignored.
+fn ignoring(signals: &str, line: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("trap '' {signals}; exec \"$@\""), "sh"])
+        .arg(line.get_program())
+        .args(line.get_args());
+    for (name, value) in line.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
 
 fn ignored(shown: &str) -> u64 {
     let mask = shown.trim().strip_prefix("SigIgn:").unwrap();
@@ -33,15 +49,12 @@ fn signal(name: &str, child: &Child) {
 
 #[test]
 fn programs_ignore_no_signal_that_their_server_was_started_to_ignore() {
-    let finished = run(Command::new("sh").args(["-c", &format!("{IGNORING} {SHOW}")]));
+    let finished = run(&mut ignoring(ALL, Command::new("sh").args(["-c", SHOW])));
     assert_eq!(ignored(&finished.stdout_text()), WATCHED, "{finished}");
     let keys = Keys::make();
-    let mut line = Command::new("sh");
-    line.args(["-c", &format!("{IGNORING} \"$@\""), "sh"])
-        .arg(program());
-    line.args(["sshd", "-D", "-e", "-p", "0"])
-        .args(usual_words(&keys));
-    let server = Sshd::run(&mut line, keys);
+    let mut line = bowline(&["sshd", "-D", "-e", "-p", "0"]);
+    line.args(usual_words(&keys));
+    let server = Sshd::run(&mut ignoring(ALL, &line), keys);
     for terminal in ["-T", "-tt"] {
         let Some(finished) = ssh(&server, &[terminal], SHOW) else {
             return;
@@ -57,7 +70,10 @@ fn nor_do_those_of_one_connection_on_standard_input_and_output() {
     let known = keys.path("known_hosts");
     fs::write(&known, format!("inetd.example {}\n", keys.public("host"))).unwrap();
     let server = usual_words(&keys).join(" ");
-    let server = format!("sh -c \"{IGNORING} {} sshd -i {server}\"", program().display());
+    let server = format!(
+        "sh -c \"trap '' {ALL}; exec {} sshd -i {server}\"",
+        program().display()
+    );
     let mut line = bowline(&["ssh", "-F", "none", "-o", "BatchMode=yes", "-i"]);
     line.arg(keys.path("user"));
     line.args(["-o", &format!("UserKnownHostsFile={}", known.display())]);
@@ -66,35 +82,72 @@ fn nor_do_those_of_one_connection_on_standard_input_and_output() {
     assert_eq!(ignored(&finished.stdout_text()), 0, "{finished}");
 }
 
+/// A client with its streams in our hands, once it has shown a line that begins with `word`.
+fn begun(line: &mut Command, word: &str) -> (Child, ChildStdin, BufReader<ChildStdout>) {
+    line.stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = line.spawn().unwrap();
+    let mut typed = child.stdin.take().unwrap();
+    let mut shown = BufReader::new(child.stdout.take().unwrap());
+    typed.write_all(b"pwd\n").unwrap();
+    shows(&mut shown, word);
+    (child, typed, shown)
+}
+
+/// Reads up to a line that begins with `word`.
+fn shows(shown: &mut impl BufRead, word: &str) {
+    let found = shown
+        .lines()
+        .map_while(Result::ok)
+        .any(|line| line.starts_with(word));
+    assert!(found, "no {word}");
+}
+
 #[test]
 fn clients_go_on_at_signals_that_they_were_started_to_ignore() {
     for peer in Peer::all() {
-        let client = peer.client("ssh", &[]);
-        let mut line = Command::new("sh");
-        line.args(["-c", "trap '' HUP INT QUIT; exec \"$@\"", "sh"])
-            .arg(client.get_program());
-        line.env("HOME", "/nonexistent").env_remove("SSH_AUTH_SOCK");
-        line.args(client.get_args()).arg("echo begun; cat; exit 3");
-        line.stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut child = line.spawn().unwrap();
-        let mut shown = BufReader::new(child.stdout.take().unwrap());
-        let mut said = String::new();
-        let _ = shown.read_line(&mut said).unwrap();
-        for name in ["-HUP", "-INT", "-QUIT"] {
-            signal(name, &child);
+        let mut ssh = peer.client("ssh", &[]);
+        ssh.arg("sh");
+        // Either is asked where it is, by a word that the shell and sftp(1) know.
+        for (client, word) in [(ssh, "/"), (peer.client("sftp", &["-b", "-"]), "Remote working")] {
+            let mut line = ignoring("HUP INT QUIT", &client);
+            let (mut child, mut typed, mut shown) = begun(&mut line, word);
+            for name in ["-HUP", "-INT", "-QUIT"] {
+                signal(name, &child);
+            }
+            typed.write_all(b"pwd\n").unwrap();
+            shows(&mut shown, word);
+            drop(typed);
+            assert_eq!(child.wait().unwrap().code(), Some(0), "{} {word}", peer.name);
+            // What is not ignored ends it.
+            let (mut child, _typed, _shown) = begun(&mut line, word);
+            signal("-TERM", &child);
+            let code = child.wait().unwrap().code();
+            assert!(
+                code.is_some_and(|code| code != 0),
+                "{} {word}: {code:?}",
+                peer.name
+            );
         }
-        child.stdin.take().unwrap().write_all(b"still here\n").unwrap();
-        let _ = shown.read_to_string(&mut said).unwrap();
-        assert_eq!(said, "begun\nstill here\n", "{}", peer.name);
-        assert_eq!(child.wait().unwrap().code(), Some(3), "{}", peer.name);
-        // What is not ignored ends it.
-        let mut child = line.spawn().unwrap();
-        let mut shown = BufReader::new(child.stdout.take().unwrap());
-        let _ = shown.read_line(&mut said).unwrap();
-        signal("-TERM", &child);
-        assert_eq!(child.wait().unwrap().code(), Some(255), "{}", peer.name);
+    }
+}
+
+#[test]
+fn a_signal_to_end_ends_one_connection_on_standard_input_and_output() {
+    for name in ["-HUP", "-INT", "-QUIT", "-TERM"] {
+        let keys = Keys::make();
+        let mut line = bowline(&["sshd", "-i"]);
+        let mut line = ignoring(ALL, line.args(usual_words(&keys)));
+        line.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = line.stderr(Stdio::null()).spawn().unwrap();
+        let _held_open = child.stdin.take().unwrap();
+        shows(
+            &mut BufReader::new(child.stdout.take().unwrap()),
+            "SSH-2.0-Bowline_",
+        );
+        signal(name, &child);
+        assert_eq!(child.wait().unwrap().code(), Some(255), "{name}");
     }
 }
 
